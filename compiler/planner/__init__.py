@@ -1,0 +1,1 @@
+"""enclair.compiler.planner"""

@@ -1,0 +1,1 @@
+"""enclair.runtime.backends.bfv"""

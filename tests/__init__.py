@@ -1,0 +1,1 @@
+"""enclair's tests; the folders mirror the code."""

@@ -179,3 +179,18 @@ class Where(Op):
         """The choice."""
         cond, x, y = args
         return np.asarray(np.where(cond != 0, x, y))
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Greater(Op):
+    """1 where x > y, else 0, on reals."""
+
+    def result_type(self, *args: Type) -> TensorType:
+        """The common shape."""
+        x, y = reals(self, args, 2)
+        return TensorType(broadcast(self, x.shape, y.shape))
+
+    def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
+        """The truth value as a real."""
+        return np.asarray(np.greater(*args), dtype=np.float64)

@@ -51,5 +51,5 @@ def view(x: NDArray[Any], kernel: Sequence[int], strides: Sequence[int], dilatio
     windows = np.lib.stride_tricks.sliding_window_view(x, (1, 1, *spans))
     every = (slice(None, None, stride) for stride in strides)
     inside = (slice(None, None, dilation) for dilation in dilations)
-    at = (slice(None), slice(None), *every, 0, 0, *inside)
-    return windows[at]
+    at: tuple[Any, ...] = (slice(None), slice(None), *every, 0, 0, *inside)
+    return np.asarray(windows[at])

@@ -1,0 +1,139 @@
+"""Proven intervals of the integers in a fixed-point graph.
+
+Every value that the server gets has been saturated by the client, so intervals start there and stay narrow. For a sum with weights w the
+interval is sum(max(w low, w high)) over one output's weights, the worst output: from sum|w|, not from K max|w|. Intervals hold for any part of
+the terms too, so that summands left in slots (the client's finishing sum) are within them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from enclair.compiler.ir.graph import Array, Graph, Node
+from enclair.compiler.ir.ops.activations import Clip, Relu
+from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.elementwise import Abs, Add, Maximum, Minimum, Mul, Neg, Sub
+from enclair.compiler.ir.ops.fixed import Quantise, Requantise, Shift
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
+from enclair.compiler.ir.ops.pooling import SumPool
+from enclair.compiler.ir.ops.reductions import ReduceSum
+from enclair.compiler.ir.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A closed interval of integers."""
+
+    low: int
+    high: int
+
+    @property
+    def magnitude(self) -> int:
+        """The largest absolute value."""
+        return max(-self.low, self.high, 0)
+
+    def hull(self, *others: Interval) -> Interval:
+        """The smallest interval with all in it."""
+        return Interval(min(self.low, *(o.low for o in others)), max(self.high, *(o.high for o in others)))
+
+    def with_zero(self) -> Interval:
+        """Including 0, which padding puts in."""
+        return Interval(min(self.low, 0), max(self.high, 0))
+
+
+def of_array(array: Array) -> Interval:
+    """The interval of a constant."""
+    return Interval(int(array.min()), int(array.max())) if array.size else Interval(0, 0)
+
+
+def intervals(graph: Graph) -> dict[str, Interval]:
+    """An interval for every fixed-point value of the graph, by name. Values of reals have none."""
+    known = {name: of_array(array) for name, array in graph.arrays.items() if array.dtype.kind == "i"}
+    for node in graph.nodes:
+        if (found := node_interval(node, known, graph.arrays)) is not None:
+            known[node.out.name] = found
+    return known
+
+
+def node_interval(node: Node, known: Mapping[str, Interval], arrays: Mapping[str, Array]) -> Interval | None:
+    """The interval of a node's result, or None when it is a tensor of reals."""
+    if not isinstance(node.out.type, TensorType) or not node.out.type.is_fixed:
+        return None
+    args = tuple(known.get(arg.name, Interval(0, 0)) for arg in node.args)
+    weights = arrays.get(node.args[1].name) if len(node.args) > 1 else None
+    shape = node.args[0].type.shape if isinstance(node.args[0].type, TensorType) else ()
+    return op_interval(node.op, args, weights, shape)
+
+
+def op_interval(op: Op, args: tuple[Interval, ...], weights: Array | None, shape: tuple[int, ...]) -> Interval:
+    """The interval of ``op`` on arguments in the given intervals; ``shape`` is the first argument's."""
+    x = args[0]
+    match op:
+        case Quantise() | Requantise():
+            return Interval(op.low, op.high)
+        case Shift():
+            return Interval(x.low << op.bits, x.high << op.bits)
+        case Conv() | ConvTranspose() | MatMul() if weights is not None:
+            return _weighted(op, x.with_zero(), weights)
+        case MatMul():
+            return _times(x, args[1], shape[-1])
+        case Mul():
+            return _times(x, args[1], 1)
+        case Add():
+            return Interval(x.low + args[1].low, x.high + args[1].high).hull(x)
+        case Sub():
+            return Interval(x.low - args[1].high, x.high - args[1].low).hull(x)
+        case Neg():
+            return Interval(-x.high, -x.low)
+        case Abs():
+            return Interval(0, x.magnitude)
+        case Relu():
+            return Interval(max(x.low, 0), max(x.high, 0))
+        case Maximum():
+            return Interval(max(x.low, args[1].low), max(x.high, args[1].high))
+        case Minimum():
+            return Interval(min(x.low, args[1].low), min(x.high, args[1].high))
+        case SumPool():
+            return _repeated(x.with_zero(), prod(op.kernel))
+        case ReduceSum():
+            return _repeated(x, prod(shape[axis] for axis in op.axes))
+        case Clip():
+            return x.with_zero()
+        case _:
+            return x.hull(*args[1:]).with_zero()
+
+
+def sum_of_weights(op: Op, weights: Array) -> int:
+    """The largest sum|w| over one output's weights: how much the op can add to noise."""
+    axes = _weight_axes(op, weights)
+    return int(np.abs(weights).sum(axis=axes).max(initial=0))
+
+
+def _weight_axes(op: Op, weights: Array) -> tuple[int, ...]:
+    """The axes over which one output sums. A transposed convolution reaches an output by some of its taps: all is an upper bound."""
+    if isinstance(op, MatMul):
+        return (weights.ndim - 2,) if weights.ndim > 1 else (0,)
+    if isinstance(op, ConvTranspose):
+        return (0, *range(2, weights.ndim))
+    return tuple(range(1, weights.ndim))
+
+
+def _weighted(op: Op, x: Interval, weights: Array) -> Interval:
+    axes = _weight_axes(op, weights)
+    positive, negative = np.maximum(weights, 0).sum(axis=axes), np.minimum(weights, 0).sum(axis=axes)
+    low = min(int(p) * x.low + int(n) * x.high for p, n in zip(positive.flat, negative.flat, strict=True))
+    high = max(int(p) * x.high + int(n) * x.low for p, n in zip(positive.flat, negative.flat, strict=True))
+    return Interval(low, high)
+
+
+def _times(x: Interval, y: Interval, terms: int) -> Interval:
+    corners = [a * b for a in (x.low, x.high) for b in (y.low, y.high)]
+    return _repeated(Interval(min(corners), max(corners)), terms)
+
+
+def _repeated(x: Interval, terms: int) -> Interval:
+    return Interval(min(x.low * terms, x.low), max(x.high * terms, x.high))

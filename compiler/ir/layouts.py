@@ -1,0 +1,340 @@
+"""Layouts: which element of a tensor each slot of each ciphertext holds.
+
+Every layout is one table, ``index()``: an int array (count, slots) of positions in the C-ordered flat tensor, -1 for a slot that
+holds nothing (it is encoded as zero, and ignored when decoded). Encoding and decoding know that table and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enclair.compiler.ir.ops.base import register_struct
+
+Index = NDArray[np.int64]
+
+
+class Layout(Protocol):
+    """What every layout offers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Slots of a ciphertext."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Number of ciphertexts."""
+        ...
+
+    @property
+    def partial(self) -> bool:
+        """Whether slots of the same element are summands (True) or copies (False)."""
+        ...
+
+    def index(self) -> Index:
+        """Element held by each slot, (count, slots); -1 for none."""
+        ...
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Which axis of a tensor is the batch, the channel, the row and the column; -1 for one it does not have."""
+
+    batch: int
+    channel: int
+    row: int
+    column: int
+
+    def extents(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Batch, channels, height, width of a tensor of this shape."""
+        b, c, y, x = (1 if axis < 0 else shape[axis] for axis in (self.batch, self.channel, self.row, self.column))
+        return b, c, y, x
+
+    def element(self, shape: tuple[int, ...], b: Any, c: Any, y: Any, x: Any) -> Any:
+        """Flat position of an element, for index arrays that broadcast."""
+        strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        where = zip((self.batch, self.channel, self.row, self.column), (b, c, y, x), strict=True)
+        return sum(position * strides[axis] for axis, position in where if axis >= 0)
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A slot is a tile of the image, a ciphertext is one position in the tile of one channel.
+
+    Ciphertext (c, i, j) holds, in slot (b, a, d) of a ``grid`` of tiles per image of the batch, pixel
+    (a * tile[0] + i, d * tile[1] + j) of channel c; i runs over [low[0], high[0]), j over [low[1], high[1]). Positions
+    below 0 or from ``tile`` on are the halo. Pixels outside the image hold nothing.
+    """
+
+    shape: tuple[int, ...]
+    axes: Axes
+    grid: tuple[int, int]
+    tile: tuple[int, int]
+    low: tuple[int, int]
+    high: tuple[int, int]
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Slots of one element are copies."""
+        return False
+
+    @property
+    def extents(self) -> tuple[int, int, int, int]:
+        """Batch, channels, height, width."""
+        return self.axes.extents(self.shape)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Positions per channel, halo included, along rows and columns."""
+        return self.high[0] - self.low[0], self.high[1] - self.low[1]
+
+    @property
+    def count(self) -> int:
+        """Channels times positions."""
+        return self.extents[1] * prod(self.window)
+
+    @property
+    def used(self) -> int:
+        """Slots that hold a tile: the first ones."""
+        return self.extents[0] * prod(self.grid)
+
+    def outside(self) -> NDArray[np.bool_]:
+        """Which slots in use hold nothing because they are outside the image, (count, used)."""
+        return self.index()[:, : self.used] < 0
+
+    def cipher(self, c: Any, i: Any, j: Any) -> Any:
+        """Number of the ciphertext of channel c at tile position (i, j); broadcasts. -1 outside the window."""
+        rows, columns = self.window
+        inside = (i >= self.low[0]) & (i < self.high[0]) & (j >= self.low[1]) & (j < self.high[1])
+        return np.where(inside, (c * rows + (i - self.low[0])) * columns + (j - self.low[1]), -1)
+
+    def positions(self) -> tuple[Index, Index, Index]:
+        """Channel, i and j of every ciphertext, in order."""
+        (rows, columns), channels = self.window, self.extents[1]
+        c, i, j = np.unravel_index(np.arange(self.count), (channels, rows, columns))
+        return c, i + self.low[0], j + self.low[1]
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        return _tiles_index(self)
+
+
+@lru_cache(maxsize=32)
+def _tiles_index(tiles: Tiles) -> Index:
+    batch, _, height, width = tiles.extents
+    index = np.full((tiles.count, tiles.slots), -1, dtype=np.int64)
+    used = tiles.used
+    b, a, d = np.unravel_index(np.arange(used), (batch, *tiles.grid))
+    c, i, j = (values[:, None] for values in tiles.positions())
+    y, x = a * tiles.tile[0] + i, d * tiles.tile[1] + j
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    index[:, :used] = np.where(inside, tiles.axes.element(tiles.shape, b, c, y, x), -1)
+    index.setflags(write=False)
+    return index
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class MaskedCopies:
+    """Copies of the ciphertexts of a tile layout, each blank outside a window of the grid.
+
+    A copy is (cipher, first row, last row + 1, first column, last column + 1), the window in tiles. They stand in for the border masks of
+    a stage in which a second operation pads with zeros.
+    """
+
+    base: Tiles
+    copies: tuple[tuple[int, int, int, int, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.base.shape
+
+    @property
+    def slots(self) -> int:
+        """Slots of a ciphertext."""
+        return self.base.slots
+
+    @property
+    def partial(self) -> bool:
+        """Slots of one element are copies."""
+        return False
+
+    @property
+    def count(self) -> int:
+        """Number of copies."""
+        return len(self.copies)
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        batch = self.base.extents[0]
+        _, a, d = np.unravel_index(np.arange(batch * prod(self.base.grid)), (batch, *self.base.grid))
+        cipher, top, bottom, left, right = (column[:, None] for column in np.array(self.copies, dtype=np.int64).T)
+        inside = np.zeros((self.count, self.slots), dtype=bool)
+        inside[:, : a.size] = (a >= top) & (a < bottom) & (d >= left) & (d < right)
+        return np.where(inside, self.base.index()[cipher[:, 0]], -1)
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class Replicated:
+    """The rows of a matrix (rows, features) for a blocked product: ciphertext j holds feature j * partials + r in slot (row, copy, r).
+
+    Every feature is repeated ``copies`` times, once for each output that shares the ciphertext.
+    """
+
+    shape: tuple[int, ...]
+    partials: int
+    copies: int
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Slots of one element are copies."""
+        return False
+
+    @property
+    def count(self) -> int:
+        """Ciphertexts needed for all features."""
+        return -(-self.shape[-1] // self.partials)
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        rows, features = prod(self.shape[:-1]), self.shape[-1]
+        index = np.full((self.count, self.slots), -1, dtype=np.int64)
+        row, _, r = np.unravel_index(np.arange(rows * self.copies * self.partials), (rows, self.copies, self.partials))
+        feature = np.arange(self.count)[:, None] * self.partials + r
+        index[:, : r.size] = np.where(feature < features, row * features + feature, -1)
+        return index
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class BlockSums:
+    """What a blocked product leaves: slot (row, copy, r) of ciphertext g is summand r of output g * copies + copy of its row."""
+
+    shape: tuple[int, ...]
+    partials: int
+    copies: int
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Slots of one element are summands."""
+        return True
+
+    @property
+    def count(self) -> int:
+        """Ciphertexts needed for all outputs."""
+        return -(-self.shape[-1] // self.copies)
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        rows, outputs = prod(self.shape[:-1]), self.shape[-1]
+        index = np.full((self.count, self.slots), -1, dtype=np.int64)
+        row, copy, _ = np.unravel_index(
+            np.arange(rows * self.copies * self.partials), (rows, self.copies, self.partials)
+        )
+        output = np.arange(self.count)[:, None] * self.copies + copy
+        index[:, : row.size] = np.where(output < outputs, row * outputs + output, -1)
+        return index
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class SlotSums:
+    """Ciphertext c holds, spread over ``group`` slots for each row of the batch, summands of element (row, c)."""
+
+    shape: tuple[int, ...]
+    rows: int
+    group: int
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Slots of one element are summands."""
+        return True
+
+    @property
+    def count(self) -> int:
+        """One ciphertext a column."""
+        return prod(self.shape) // self.rows
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        index = np.full((self.count, self.slots), -1, dtype=np.int64)
+        row = np.repeat(np.arange(self.rows), self.group)
+        index[:, : row.size] = row * self.count + np.arange(self.count)[:, None]
+        return index
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """Another layout's ciphertexts under a new tensor shape with the same flat order (a Reshape costs nothing)."""
+
+    base: Any
+    shape: tuple[int, ...]
+
+    @property
+    def slots(self) -> int:
+        """Slots of a ciphertext."""
+        return int(self.base.slots)
+
+    @property
+    def count(self) -> int:
+        """Number of ciphertexts."""
+        return int(self.base.count)
+
+    @property
+    def partial(self) -> bool:
+        """As the base."""
+        return bool(self.base.partial)
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        table: Index = self.base.index()
+        return table
+
+
+def pack(layout: Layout, tensor: NDArray[Any]) -> NDArray[np.int64]:
+    """Slot vectors (count, slots) of a tensor: every slot gets its element, or 0."""
+    index = layout.index()
+    return np.where(index >= 0, tensor.reshape(-1)[np.maximum(index, 0)], 0)
+
+
+def unpack(layout: Layout, slots: NDArray[Any]) -> NDArray[np.int64]:
+    """The tensor in slot vectors. Summands are added (the finishing sum); of copies the first counts."""
+    index = layout.index()
+    held = index >= 0
+    flat = np.zeros(prod(layout.shape), dtype=np.int64)
+    if layout.partial:
+        np.add.at(flat, index[held], slots[held])
+    else:
+        flat[index[held][::-1]] = slots[held][::-1]
+    return flat.reshape(layout.shape)
+
+
+def spread(layout: Layout, tensor: NDArray[Any]) -> NDArray[np.int64]:
+    """Slot vectors that add a tensor to packed values: in every copy, but in one summand only."""
+    if not layout.partial:
+        return pack(layout, tensor)
+    flat = layout.index().reshape(-1)
+    vectors = np.zeros(flat.size, dtype=np.int64)
+    elements, first = np.unique(flat, return_index=True)
+    vectors[first[elements >= 0]] = tensor.reshape(-1)[elements[elements >= 0]]
+    return vectors.reshape(layout.count, layout.slots)

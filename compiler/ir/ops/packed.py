@@ -1,0 +1,271 @@
+"""Ops on slot vectors: what the client packs and unpacks, and what the server does with ciphertexts.
+
+In the clear a ciphertext array is an int64 array (count, slots); the meanings here are exact integers, without a modulus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enclair.compiler.ir.errors import TypeRuleError
+from enclair.compiler.ir.layouts import Layout, Tiles, pack, spread, unpack
+from enclair.compiler.ir.ops.base import Op, register
+from enclair.compiler.ir.ops.fixed import fixed_operand
+from enclair.compiler.ir.types import CipherType, SlotsType, TensorType, Type
+
+Integers = NDArray[np.int64]
+
+
+def _cipher(op: Op, type_: Type) -> CipherType:
+    if not isinstance(type_, CipherType):
+        raise TypeRuleError(f"{type(op).__name__} needs ciphertexts, got {type_}")
+    return type_
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Pack(Op):
+    """A fixed-point tensor to the slot vectors of a layout (client)."""
+
+    layout: Layout
+
+    def result_type(self, *args: Type) -> SlotsType:
+        """Slot vectors of the tensor's scale."""
+        x, scale_bits = fixed_operand(self, args[0])
+        if x.shape != self.layout.shape:
+            raise TypeRuleError(f"the layout is for shape {self.layout.shape}, got {x}")
+        return SlotsType(self.layout.count, self.layout.slots, scale_bits)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """The slot vectors."""
+        return pack(self.layout, args[0])
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Unpack(Op):
+    """Slot vectors to the tensor they hold, summing summands (client)."""
+
+    layout: Layout
+
+    def result_type(self, *args: Type) -> TensorType:
+        """The fixed-point tensor."""
+        (x,) = args
+        if not isinstance(x, SlotsType) or (x.count, x.slots) != (self.layout.count, self.layout.slots):
+            raise TypeRuleError(f"the layout needs {self.layout.count} slot vectors of {self.layout.slots}, got {x}")
+        return TensorType(self.layout.shape, x.scale_bits)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """The tensor."""
+        return unpack(self.layout, args[0])
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class LinearCombination(Op):
+    """Sums of ciphertexts times integer scalars: a matrix product on gathered ciphertexts, in groups.
+
+    Arguments: ciphertexts x; ``gather`` (groups, positions, taps), ciphertext numbers, -1 for none; ``weights`` (groups, channels, taps),
+    fixed point; ``scatter`` (groups, channels, positions), the number of the result, -1 for none.
+
+        out[scatter[g, o, p]] = sum_k weights[g, o, k] * x[gather[g, p, k]]
+
+    Every result is written at most once; results nothing is written to are zero.
+    """
+
+    outputs: int
+
+    def result_type(self, *args: Type) -> CipherType:
+        """``outputs`` ciphertexts; the scales add."""
+        x, gather, weights, scatter = args
+        cipher = _cipher(self, x)
+        weights_type, scale_bits = fixed_operand(self, weights)
+        if not isinstance(gather, TensorType) or not isinstance(scatter, TensorType):
+            raise TypeRuleError(f"LinearCombination needs index tables, got {gather} and {scatter}")
+        (groups, channels, taps), (_, positions, _) = weights_type.shape, gather.shape
+        if gather.shape != (groups, positions, taps) or scatter.shape != (groups, channels, positions):
+            raise TypeRuleError(f"tables {gather}, {weights_type}, {scatter} do not fit together")
+        return replace(cipher, count=self.outputs, scale_bits=cipher.scale_bits + scale_bits)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64."""
+        x, gather, weights, scatter = args
+        rows, cols, values = terms(gather, weights, scatter)
+        out = np.zeros((self.outputs, x.shape[1]), dtype=np.int64)
+        for start, stop in _runs(rows):
+            out[rows[start]] = values[start:stop] @ x[cols[start:stop]]
+        return out
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class SlotCombination(Op):
+    """Sums of ciphertexts times plaintext vectors, slot by slot: out[rows[i]] += vectors[i] * x[cols[i]].
+
+    Arguments: ciphertexts x; ``rows``, ``cols`` (terms,), sorted by row; ``vectors`` (terms, slots), fixed point.
+    """
+
+    outputs: int
+
+    def result_type(self, *args: Type) -> CipherType:
+        """``outputs`` ciphertexts; the scales add."""
+        x, rows, cols, vectors = args
+        cipher = _cipher(self, x)
+        vectors_type, scale_bits = fixed_operand(self, vectors)
+        if not isinstance(rows, TensorType) or rows != cols or vectors_type.shape != (*rows.shape, cipher.slots):
+            raise TypeRuleError(f"terms {rows}, {cols}, {vectors} do not fit together or to {cipher}")
+        return replace(cipher, count=self.outputs, scale_bits=cipher.scale_bits + scale_bits)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64."""
+        x, rows, cols, vectors = args
+        out = np.zeros((self.outputs, x.shape[1]), dtype=np.int64)
+        for row, col, vector in zip(rows, cols, vectors, strict=True):
+            out[row] += vector * x[col]
+        return out
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class AddPlain(Op):
+    """Add a constant tensor to the values a layout holds. Arguments: ciphertexts, the fixed-point constant (layout's shape)."""
+
+    layout: Layout
+
+    def result_type(self, *args: Type) -> CipherType:
+        """The ciphertexts' type; scales must be equal."""
+        cipher = _cipher(self, args[0])
+        constant, scale_bits = fixed_operand(self, args[1])
+        if scale_bits != cipher.scale_bits or cipher.count != self.layout.count:
+            raise TypeRuleError(f"cannot add {constant} to {cipher} in a layout of {self.layout.count} ciphertexts")
+        np.broadcast_shapes(constant.shape, self.layout.shape)
+        return cipher
+
+    def vectors(self, constant: Integers) -> Integers:
+        """The plaintext slot vectors (count, slots) of the constant."""
+        return spread(self.layout, np.broadcast_to(constant, self.layout.shape))
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64."""
+        return np.asarray(args[0] + self.vectors(args[1]))
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class MaskSlots(Op):
+    """Set the slots outside the image to zero: a multiplication by a 0/1 plaintext for every ciphertext that has some."""
+
+    layout: Tiles
+
+    def result_type(self, *args: Type) -> CipherType:
+        """The argument's type."""
+        cipher = _cipher(self, args[0])
+        if (cipher.count, cipher.slots) != (self.layout.count, self.layout.slots):
+            raise TypeRuleError(
+                f"a mask for {self.layout.count} ciphertexts of {self.layout.slots} slots does not fit {cipher}"
+            )
+        return cipher
+
+    def masked(self) -> tuple[Integers, Integers]:
+        """Numbers of the ciphertexts to multiply, and the 0/1 vectors to multiply them by."""
+        outside = self.layout.outside()
+        numbers = np.flatnonzero(outside.any(axis=1))
+        vectors = np.zeros((numbers.size, self.layout.slots), dtype=np.int64)
+        vectors[:, : self.layout.used] = ~outside[numbers]
+        return numbers, vectors
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64."""
+        numbers, vectors = self.masked()
+        out = args[0].copy()
+        out[numbers] *= vectors
+        return out
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class AddCiphers(Op):
+    """The sum of two ciphertext arrays."""
+
+    def result_type(self, *args: Type) -> CipherType:
+        """Both sides' type."""
+        return _same(self, *args)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64."""
+        return np.asarray(args[0] + args[1])
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class SubtractCiphers(Op):
+    """The difference of two ciphertext arrays."""
+
+    def result_type(self, *args: Type) -> CipherType:
+        """Both sides' type."""
+        return _same(self, *args)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64."""
+        return np.asarray(args[0] - args[1])
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class ConcatCiphers(Op):
+    """All ciphertexts of the arguments, one after another."""
+
+    def result_type(self, *args: Type) -> CipherType:
+        """The counts add; scales and slots must be equal."""
+        ciphers = [_cipher(self, arg) for arg in args]
+        if len({(cipher.slots, cipher.scale_bits) for cipher in ciphers}) != 1:
+            raise TypeRuleError(f"cannot concatenate {', '.join(map(str, args))}: scales or slots differ")
+        return replace(ciphers[0], count=sum(cipher.count for cipher in ciphers))
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Stacked."""
+        return np.concatenate(args)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class SelectCiphers(Op):
+    """Some of the ciphertexts, by number (a second argument: int table of one axis)."""
+
+    def result_type(self, *args: Type) -> CipherType:
+        """As many as the table has entries."""
+        table = args[1]
+        if not isinstance(table, TensorType) or len(table.shape) != 1:
+            raise TypeRuleError(f"SelectCiphers needs a table of one axis, got {table}")
+        return replace(_cipher(self, args[0]), count=table.shape[0])
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Gathered."""
+        return np.asarray(args[0][args[1]])
+
+
+def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integers, Integers, Integers]:
+    """The non-zero terms of a LinearCombination: rows, columns and weights, sorted by row."""
+    taken = (scatter[:, :, :, None] >= 0) & (gather[:, None] >= 0) & (weights[:, :, None] != 0)
+    g, o, p, k = np.nonzero(taken)
+    rows, cols, values = scatter[g, o, p], gather[g, p, k], weights[g, o, k]
+    order = np.argsort(rows, kind="stable")
+    return rows[order], cols[order], values[order]
+
+
+def _same(op: Op, *args: Type) -> CipherType:
+    left, right = (_cipher(op, arg) for arg in args)
+    if left != right:
+        raise TypeRuleError(f"{type(op).__name__} needs two of a kind, got {left} and {right}")
+    return left
+
+
+def _runs(rows: Integers) -> list[tuple[int, int]]:
+    """Start and stop of each run of equal rows."""
+    edges = np.flatnonzero(np.diff(rows)) + 1
+    starts = [0, *edges.tolist()] if rows.size else []
+    return list(zip(starts, [*starts[1:], rows.size], strict=True))

@@ -1,0 +1,126 @@
+"""What server stages cost: time by measured op costs, noise by proven growth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+
+from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.packed import (
+    AddCiphers,
+    AddPlain,
+    ConcatCiphers,
+    LinearCombination,
+    MaskSlots,
+    SelectCiphers,
+    SlotCombination,
+    SubtractCiphers,
+    terms,
+)
+from enclair.compiler.ir.types import CipherType
+
+MEASURED_RING_DIM, MEASURED_LIMBS = 8192, 2
+
+
+@dataclass(frozen=True, slots=True)
+class OpCosts:
+    """Milliseconds per ciphertext at ring dimension 8192 with 2 limbs, one thread; other rings by N log N times limbs.
+
+    ``megabyte`` is a megabyte on the wire at 1 Gbit/s.
+    """
+
+    encode: float = 0.76
+    encrypt: float = 4.1
+    decrypt: float = 0.6
+    multiply: float = 0.25
+    add: float = 0.08
+    answer: float = 6.0
+    megabyte: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one server stage takes: ciphertexts each way, server operations, and the time all that is estimated to take."""
+
+    uploads: int
+    answers: int
+    multiplications: int
+    encodings: int
+    additions: int
+
+    def milliseconds(self, ring_dim: int, limbs: int, costs: OpCosts) -> float:
+        """Client, server and wire together, one thread."""
+        size = ring_dim * log2(ring_dim) * limbs / (MEASURED_RING_DIM * log2(MEASURED_RING_DIM) * MEASURED_LIMBS)
+        compute = (
+            self.uploads * costs.encrypt
+            + self.answers * (costs.decrypt + costs.answer)
+            + self.multiplications * costs.multiply
+            + self.encodings * costs.encode
+            + self.additions * costs.add
+        )
+        bytes_ = 16 * ring_dim * (self.uploads * limbs + self.answers)
+        return compute * size + bytes_ / 1e6 * costs.megabyte
+
+
+def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
+    """Count the operations of a packed server graph."""
+    multiplications = encodings = additions = 0
+    for node in graph.nodes:
+        count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
+        match node.op:
+            case LinearCombination():
+                _, _, weights = terms(*(graph.constant(arg) for arg in node.args[1:]))
+                multiplications += weights.size
+                encodings += np.unique(weights).size
+            case SlotCombination():
+                multiplications += graph.constant(node.args[1]).size
+                encodings += graph.constant(node.args[1]).size
+            case MaskSlots():
+                masked = node.op.masked()[0].size
+                multiplications += masked
+                encodings += masked
+            case AddPlain():
+                encodings += count
+                additions += count
+            case AddCiphers() | SubtractCiphers():
+                additions += count
+            case _:
+                pass
+    return StageCost(uploads, answers, multiplications, encodings, additions)
+
+
+def noise_growth(graph: Graph, slot_vector_bits: float, known: Mapping[str, float]) -> dict[str, float]:
+    """How many bits the noise of a fresh upload may have grown by, for every ciphertext value: a proven bound.
+
+    Args:
+        graph: a packed server graph.
+        slot_vector_bits: growth by a product with a plaintext vector.
+        known: growth of kept inputs; uploads have none.
+    """
+    growth = {value.name: known.get(value.name, 0.0) for value in graph.inputs}
+    for node in graph.nodes:
+        args = [growth[arg.name] for arg in node.args if arg.name in growth]
+        growth[node.out.name] = _node_growth(graph, node, args, slot_vector_bits)
+    return growth
+
+
+def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: float) -> float:
+    match node.op:
+        case LinearCombination():
+            rows, _, weights = terms(*(graph.constant(arg) for arg in node.args[1:]))
+            sums = np.bincount(rows, weights=np.abs(weights).astype(np.float64)) if rows.size else np.ones(1)
+            return args[0] + log2(max(1.0, float(sums.max())))
+        case SlotCombination():
+            rows = graph.constant(node.args[1])
+            return args[0] + slot_vector_bits + log2(max(1, int(np.bincount(rows).max(initial=1))))
+        case MaskSlots():
+            return args[0] + slot_vector_bits
+        case AddCiphers() | SubtractCiphers():
+            return log2(sum(2.0**bits for bits in args))
+        case AddPlain() | SelectCiphers() | ConcatCiphers():
+            return max(args)
+        case _:
+            raise TypeError(f"{type(node.op).__name__} is not a server op")

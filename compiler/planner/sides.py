@@ -1,0 +1,69 @@
+"""Which side can compute what.
+
+SERVER   ops with weights: the weights never leave it
+CLIENT   ops that are not linear in encrypted values
+EITHER   ops without weights that only add and move elements
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
+from enclair.compiler.ir.ops.pooling import SumPool
+from enclair.compiler.ir.ops.reductions import ReduceSum
+from enclair.compiler.ir.ops.shape import (
+    Concat,
+    DepthToSpace,
+    Expand,
+    Gather,
+    Pad,
+    Reshape,
+    Resize,
+    Slice,
+    SpaceToDepth,
+    Transpose,
+)
+from enclair.compiler.passes.public import is_public
+
+MOVES = (Reshape, Transpose, Slice, Gather, Expand, Resize, DepthToSpace, SpaceToDepth, Concat)
+SUMS = (Add, Sub, Neg, SumPool, ReduceSum)
+
+
+class Side(Enum):
+    """Who may compute a node."""
+
+    SERVER = "server"
+    CLIENT = "client"
+    EITHER = "either"
+
+
+def sides_of(graph: Graph) -> dict[str, Side]:
+    """Where each node may run, by the name of its result."""
+    producers = graph.producers()
+    return {
+        node.out.name: side_of(graph, node, producers.get(node.args[0].name) if node.args else None)
+        for node in graph.nodes
+    }
+
+
+def side_of(graph: Graph, node: Node, producer: Node | None) -> Side:
+    """Where the node may run, from its op, from which arguments are weights, and from what produced its first argument."""
+    constants = [arg for arg in node.args if graph.is_constant(arg)]
+    weighted = any(not is_public(graph, arg) for arg in constants) or (bool(constants) and _is_bias(node, producer))
+    if isinstance(node.op, Conv | ConvTranspose | MatMul):
+        return Side.SERVER if graph.is_constant(node.args[-1]) else Side.CLIENT
+    if isinstance(node.op, Mul):
+        return (Side.SERVER if weighted else Side.EITHER) if constants else Side.CLIENT
+    if isinstance(node.op, SUMS):
+        return Side.SERVER if weighted else Side.EITHER
+    if isinstance(node.op, Pad):
+        return Side.EITHER if node.op.mode == "constant" and node.op.value == 0 else Side.CLIENT
+    return Side.EITHER if isinstance(node.op, MOVES) and not constants else Side.CLIENT
+
+
+def _is_bias(node: Node, producer: Node | None) -> bool:
+    """Whether the node adds a constant to weighted sums: even a single number is a weight then."""
+    return isinstance(node.op, Add) and producer is not None and isinstance(producer.op, Conv | ConvTranspose | MatMul)

@@ -1,0 +1,121 @@
+"""Programs: what the client and the server do, round by round.
+
+    client: prologue -> [ upload -> server graph -> answer -> client graph ] for each round
+
+Values have program-wide unique names. The client keeps the values its graphs output, the server the ciphertext arrays it has; a later graph
+takes what it needs by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from enclair.compiler.ir.graph import Graph, Value
+from enclair.compiler.ir.types import CipherType, SlotsType
+from enclair.compiler.parameters import BfvParameters
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input of the model: real values in [low, high], shape with the batch compiled for."""
+
+    name: str
+    shape: tuple[int, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What crosses the wire in a round: ciphertext arrays by name, in order."""
+
+    uploads: tuple[tuple[str, CipherType], ...]
+    answers: tuple[tuple[str, CipherType], ...]
+
+    @property
+    def upload_count(self) -> int:
+        """Ciphertexts sent to the server."""
+        return sum(type_.count for _, type_ in self.uploads)
+
+    @property
+    def answer_count(self) -> int:
+        """Ciphertexts sent back."""
+        return sum(type_.count for _, type_ in self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One exchange: the server's graph on ciphertexts, then the client's on what it decrypts."""
+
+    server: Graph
+    client: Graph
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class ClientProgram:
+    """All a client needs, and nothing of the server's weights."""
+
+    name: str
+    parameters: BfvParameters
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[str, ...]
+    prologue: Graph
+    stages: tuple[Graph, ...]
+    exchanges: tuple[Exchange, ...]
+    server_digests: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Names the program in every message: sha256 over parameters, the client's graphs and the server's digests."""
+        digest = hashlib.sha256(f"{self.name}\n{self.parameters.digest()}\n{self.inputs}\n{self.outputs}".encode())
+        for part in (self.prologue.digest(), *(stage.digest() for stage in self.stages), *self.server_digests):
+            digest.update(part.encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled model. ``fixed`` is the fixed-point reference (the ``poly`` execution); ``source`` the original ONNX bytes.
+
+    ``facts`` holds what compiling found out: plain JSON data for reports (ranges, bounds on the gaps, bits, costs).
+    """
+
+    name: str
+    parameters: BfvParameters
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[str, ...]
+    prologue: Graph
+    rounds: tuple[Round, ...]
+    fixed: Graph
+    source: bytes | None = field(default=None, repr=False)
+    facts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def for_client(self) -> ClientProgram:
+        """The client's part, without any server weight."""
+        return ClientProgram(
+            self.name,
+            self.parameters,
+            self.inputs,
+            self.outputs,
+            self.prologue,
+            tuple(round_.client for round_ in self.rounds),
+            tuple(round_.exchange for round_ in self.rounds),
+            tuple(round_.server.digest() for round_ in self.rounds),
+        )
+
+    def digest(self) -> str:
+        """The client's part names the program: the server's digests are in it."""
+        return self.for_client().digest()
+
+
+def exchange_of(server: Graph, before: Graph, after: Graph) -> Exchange:
+    """What crosses the wire: inputs of the server's graph that the client's graph before it packs, outputs that the one after it unpacks."""
+    packed = {value.name for value in before.outputs if isinstance(value.type, SlotsType)}
+    unpacked = {value.name for value in after.inputs if isinstance(value.type, SlotsType)}
+    return Exchange(_ciphers(server.inputs, packed), _ciphers(server.outputs, unpacked))
+
+
+def _ciphers(values: tuple[Value, ...], names: set[str]) -> tuple[tuple[str, CipherType], ...]:
+    return tuple((v.name, v.type) for v in values if v.name in names and isinstance(v.type, CipherType))

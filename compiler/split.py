@@ -1,0 +1,228 @@
+"""Split mode: from a graph of reals to a program of rounds, exact in BFV.
+
+A stage that does not fit is cut: first ops without weights move to the client, then a value is refreshed by it in between, at the
+cost of a round. When nothing can be cut the error says which layer needs what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from enclair.compiler.approx.ranges import Range, Samples, calibrate
+from enclair.compiler.errors import CompileError, PackingError
+from enclair.compiler.ir.graph import Array, Graph, Node
+from enclair.compiler.ir.ops.elementwise import Mul
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
+from enclair.compiler.packing.assemble import Assembled
+from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.passes.fold_affine import FoldAffine
+from enclair.compiler.passes.fold_constants import FoldConstants
+from enclair.compiler.passes.insert_refreshes import InsertRefreshes
+from enclair.compiler.passes.lower_averages import LowerAverages
+from enclair.compiler.passes.lower_to_affine import LowerToAffine
+from enclair.compiler.passes.pipeline import dump, run_passes
+from enclair.compiler.passes.place_ops import PlaceOps
+from enclair.compiler.planner.precision import Precision, PrecisionSearch
+from enclair.compiler.planner.rings import DoesNotFit, choose_ring
+from enclair.compiler.planner.sides import Side, sides_of
+from enclair.compiler.program import InputSpec, Program
+
+PREPARE = (FoldConstants(), LowerToAffine(), LowerAverages(), FoldAffine(), FoldConstants())
+"""What every model goes through first: exact rewrites on reals."""
+WEIGHTED = (Conv, ConvTranspose, MatMul, Mul)
+MOST_CUTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOptions:
+    """What a user may ask of split mode.
+
+    Args:
+        tolerance: largest |fixed point - float| allowed on the outputs, in their units; None is 1e-4 of their calibrated range.
+        activation_bits, weight_bits: bits including the sign, instead of a tolerance; give both.
+        margin: by what share calibrated ranges are widened.
+        input_ranges: the interval of each input, instead of the calibrated one; values outside are refused.
+        flood_bits: how far answers' noise is above what it hides.
+    """
+
+    tolerance: float | None = None
+    activation_bits: int | None = None
+    weight_bits: int | None = None
+    margin: float = 0.25
+    input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    flood_bits: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """What was changed so that stages fit: nodes moved to the client, nodes with refreshed arguments."""
+
+    on_client: frozenset[str] = frozenset()
+    refreshed: frozenset[str] = frozenset()
+
+
+def compile_split(
+    graph: Graph, samples: Samples, references: Sequence[Mapping[str, Array]] | None, options: SplitOptions
+) -> Program:
+    """Compile a graph of reals; see ``enclair.compiler.compile``."""
+    check_options(options)
+    prepared = run_passes(graph, PREPARE)
+    ranges = _with_declared(calibrate(prepared, samples), options, prepared)
+    if references is None:
+        from enclair.compiler.ir.reference import run
+
+        references = [run(prepared, sample) for sample in samples]
+    cuts = _Cuts()
+    for _ in range(MOST_CUTS):
+        placed = run_passes(prepared, [InsertRefreshes(cuts.refreshed), PlaceOps(cuts.on_client)])
+        search = PrecisionSearch(placed, _with_refreshes(ranges, placed), samples, references, options.margin)
+        precision = _precision(search, options)
+        try:
+            parameters, assembled = choose_ring(precision.fixed, options.flood_bits)
+        except PackingError as error:
+            cuts = _cut(placed, cuts, error.node, error.reason)
+        except DoesNotFit as error:
+            cuts = _cut(placed, cuts, error.node, error.reason)
+        else:
+            return _program(prepared, ranges, options, precision, parameters, assembled, cuts)
+    raise CompileError(f"the model does not fit even after {MOST_CUTS} cuts; ask for a larger tolerance or fewer bits")
+
+
+def check_options(options: SplitOptions) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        CompileError: says what is wrong with which option.
+    """
+    if (options.activation_bits is None) != (options.weight_bits is None):
+        raise CompileError("give activation_bits and weight_bits together, or neither")
+    for name in ("activation_bits", "weight_bits"):
+        bits = getattr(options, name)
+        if bits is not None and not 2 <= bits <= 30:
+            raise CompileError(f"{name} must be 2 to 30, got {bits}")
+    if options.tolerance is not None and not options.tolerance > 0:
+        raise CompileError(f"tolerance must be positive, got {options.tolerance}")
+    if not 0 <= options.margin <= 10:
+        raise CompileError(f"margin must be 0 to 10, got {options.margin}")
+
+
+def _with_declared(ranges: Mapping[str, Range], options: SplitOptions, graph: Graph) -> dict[str, Range]:
+    """Calibrated ranges, with the declared ones of inputs instead: those hold without a margin."""
+    names = {value.name for value in graph.inputs}
+    if unknown := sorted(set(options.input_ranges) - names):
+        raise CompileError(
+            f"input_ranges names {', '.join(unknown)}; the model's inputs are {', '.join(sorted(names))}"
+        )
+    declared = {}
+    for name, (low, high) in options.input_ranges.items():
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise CompileError(f"input_ranges[{name!r}] must be (low, high) with low < high, got ({low}, {high})")
+        if ranges[name].low < low or ranges[name].high > high:
+            raise CompileError(
+                f"input_ranges[{name!r}] is ({low}, {high}), but the calibration data reach from {ranges[name].low:.6g} to {ranges[name].high:.6g}"
+            )
+        shrink = 1 + options.margin
+        declared[name] = Range(min(low, 0.0) / shrink, max(high, 0.0) / shrink)
+    return {**ranges, **declared}
+
+
+def _with_refreshes(ranges: Mapping[str, Range], placed: Graph) -> dict[str, Range]:
+    """A refreshed value has the range of the value itself."""
+    producers = placed.producers()
+    added = {name: ranges[node.args[0].name] for name, node in producers.items() if name not in ranges}
+    return {**ranges, **added}
+
+
+def _precision(search: PrecisionSearch, options: SplitOptions) -> Precision:
+    tolerance = options.tolerance if options.tolerance is not None else 1e-4 * search.output_range()
+    if options.activation_bits is not None and options.weight_bits is not None:
+        return search.given(options.activation_bits, options.weight_bits, tolerance)
+    return search.by_tolerance(tolerance)
+
+
+def _cut(placed: Graph, cuts: _Cuts, name: str, reason: str) -> _Cuts:
+    """Move the node in the way to the client, or refresh what the last weighted node before it reads.
+
+    Raises:
+        CompileError: neither helps.
+    """
+    producers = placed.producers()
+    node = producers.get(name.removesuffix(".fixed"))
+    if node is not None and sides_of(placed)[node.out.name] is Side.EITHER and node.out.name not in cuts.on_client:
+        return replace(cuts, on_client=cuts.on_client | {node.out.name})
+    if node is not None and (target := _refreshable(placed, node, cuts)) is not None:
+        return replace(cuts, refreshed=cuts.refreshed | {target})
+    origin = f" ({node.origin})" if node is not None and node.origin else ""
+    raise CompileError(
+        f"layer %{name}{origin} cannot run on the server: {reason}. Ask for a larger tolerance or fewer bits, or rewrite the layer"
+    )
+
+
+def _refreshable(placed: Graph, node: Node, cuts: _Cuts) -> str | None:
+    """The nearest weighted node, from this one backwards within its stage, that reads a result of the same stage."""
+    producers = placed.producers()
+    queue, seen = [node], set()
+    while queue:
+        current = queue.pop(0)
+        before = [
+            producers[arg.name]
+            for arg in current.args
+            if arg.name in producers and producers[arg.name].place == current.place
+        ]
+        if isinstance(current.op, WEIGHTED) and before and current.out.name not in cuts.refreshed:
+            return current.out.name
+        queue += [other for other in before if other.out.name not in seen]
+        seen.update(other.out.name for other in before)
+    return None
+
+
+def _program(
+    prepared: Graph,
+    ranges: Mapping[str, Range],
+    options: SplitOptions,
+    precision: Precision,
+    parameters: BfvParameters,
+    assembled: Assembled,
+    cuts: _Cuts,
+) -> Program:
+    dump("fixed", precision.fixed)
+    for number, round_ in enumerate(assembled.rounds, 1):
+        dump(f"server{number}", round_.server)
+        dump(f"client{number}", round_.client)
+    inputs = tuple(
+        InputSpec(value.name, getattr(value.type, "shape", ()), *_limits(value.name, ranges, options))
+        for value in prepared.inputs
+    )
+    facts = {
+        "mode": "split",
+        "activation_bits": precision.activation_bits,
+        "weight_bits": precision.weight_bits,
+        "margin": options.margin,
+        "tolerance": precision.tolerance,
+        "gap_bound": {"value": precision.bound.value, "kind": precision.bound.kind},
+        "layouts": [stage.layout_name for stage in assembled.stages],
+        "noise_growth_bits": [max(stage.growth.values(), default=0.0) for stage in assembled.stages],
+        "estimated_ms": [
+            stage.cost().milliseconds(parameters.ring_dim, parameters.limbs, assembled.ring.costs)
+            for stage in assembled.stages
+        ],
+        "moved_to_client": sorted(cuts.on_client),
+        "refreshed": sorted(cuts.refreshed),
+        "ranges": {name: [range_.low, range_.high] for name, range_ in sorted(ranges.items())},
+    }
+    outputs = tuple(value.name for value in prepared.outputs)
+    return Program(
+        prepared.name, parameters, inputs, outputs, assembled.prologue, assembled.rounds, precision.fixed, facts=facts
+    )  # fmt: skip
+
+
+def _limits(name: str, ranges: Mapping[str, Range], options: SplitOptions) -> tuple[float, float]:
+    """The interval in which an input is accepted: declared, or calibrated and widened."""
+    if name in options.input_ranges:
+        low, high = options.input_ranges[name]
+        return float(low), float(high)
+    widened = ranges[name].widened(options.margin)
+    return widened.low, widened.high

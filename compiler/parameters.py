@@ -202,7 +202,7 @@ def answer_headroom(parameters: BfvParameters) -> float:
     Negative: wrong answers.
     """
     limit = parameters.primes[0] / (2 * max(parameters.plaintext_moduli))
-    flood = limit / 2 ** (FLOOD_HEADROOM_BITS - 1)
+    flood = limit * 2.0 ** (1 - FLOOD_HEADROOM_BITS)
     return 1 - (flood + rounding_noise(parameters.ring_dim)) / limit
 
 
@@ -258,11 +258,8 @@ def largest_prime(bound: int, ring_dim: int) -> int:
 @lru_cache(maxsize=64)
 def ciphertext_primes(ring_dim: int, limbs: int, prime_bits: int) -> tuple[int, ...]:
     """The primes of Q as OpenFHE picks them: the largest of prime_bits bits that are 1 modulo 2N, downwards."""
-    primes: list[int] = []
     bound = 2**prime_bits
-    for _ in range(limbs):
-        primes.append(bound := largest_prime(bound, ring_dim))
-    return tuple(primes)
+    return tuple(bound := largest_prime(bound, ring_dim) for _ in range(limbs))
 
 
 def is_prime(n: int) -> bool:

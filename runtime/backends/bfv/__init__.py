@@ -1,1 +1,9 @@
-"""enclair.runtime.backends.bfv"""
+"""The BFV backend on OpenFHE: ``evaluate`` for the server, ``secret`` for the client.
+
+Waiting OpenMP threads must sleep, or a busy machine computes several times slower; OpenMP reads the policy once, when
+OpenFHE is loaded.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,0 +1,235 @@
+"""The server's side of BFV: operations on ciphertexts and encryptions of zero under the client's public key.
+
+No rotation and no product of ciphertexts is needed, so there are no evaluation keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from enclair.compiler.ir.ops.packed import terms
+from enclair.compiler.parameters import BfvParameters
+from enclair.runtime.backends.bfv.context import Ciphertext, Context, Plaintext, open_contexts
+from enclair.runtime.backends.bfv.frame import Limbs
+from enclair.runtime.backends.bfv.noise import FloodNoise, open_noise
+from enclair.runtime.backends.bfv.threads import cores, parallel_map
+from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, read_public_key
+from enclair.runtime.backends.integers import centred, check_integers
+from enclair.runtime.backends.interface import Integers
+
+BfvCipher: TypeAlias = tuple[Ciphertext, ...]
+"""The same slots under each plaintext modulus."""
+
+Term: TypeAlias = tuple[int, ...]
+
+ENCODED_AT_ONCE = 64
+"""Plaintexts of weights held in memory together: 64 x about 0.3 MB at N = 8192."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residue:
+    """What one plaintext modulus needs: a context and the client's public key in it."""
+
+    context: Context
+    public_key: Any
+    tag: bytes
+
+    def zero(self) -> Ciphertext:
+        """A fresh encryption of zero."""
+        return self.context.scheme.Encrypt(self.public_key, self.context.encode(np.zeros(1, dtype=np.int64)))
+
+
+class BfvEvaluator:
+    """The operations of ``interface.Evaluator`` under one client's public key."""
+
+    def __init__(self, parameters: BfvParameters, public_key: bytes) -> None:
+        """Read the public key.
+
+        Raises:
+            PayloadError: the bytes are not a public key of these parameters.
+            OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
+        """
+        self.parameters = parameters
+        self._key_id = key_id_of(public_key)
+        contexts = open_contexts(parameters)
+        keys = read_public_key(public_key, contexts)
+        self._residues = tuple(
+            Residue(context, context.read_public_key(limbs, tag), tag)
+            for context, (tag, limbs) in zip(contexts, keys, strict=True)
+        )
+        self._noise: FloodNoise = open_noise(parameters)
+
+    @property
+    def key_id(self) -> str:
+        """32 hex digits that name the client's key."""
+        return self._key_id
+
+    def load(self, payload: bytes, count: int) -> list[BfvCipher]:
+        """The ciphertexts of a payload; see ``Evaluator.load``."""
+        limbs = read_payload(payload, count, len(self._residues), self._residues[0].context.ciphertext)
+        return parallel_map(self._read, limbs)
+
+    def dump(self, x: list[BfvCipher]) -> bytes:
+        """The payload of ciphertexts."""
+        return b"".join(parallel_map(self._write, x))
+
+    def linear_combination(
+        self, x: list[BfvCipher], gather: Integers, weights: Integers, scatter: Integers, outputs: int
+    ) -> list[BfvCipher]:
+        """Sums of ciphertexts times integers; see ``Evaluator.linear_combination``.
+
+        Each different weight is encoded once; equal weights of a result share a product.
+        """
+        check_integers("a weight", weights, self.parameters.largest_value)
+        rows, cols, values = terms(gather, weights, scatter)
+        return self._each(x, lambda residue, part: _combine(residue, part, rows, cols, values, outputs))
+
+    def slot_combination(
+        self, x: list[BfvCipher], rows: Integers, cols: Integers, vectors: Integers, outputs: int
+    ) -> list[BfvCipher]:
+        """Sums of ciphertexts times vectors; see ``Evaluator.slot_combination``."""
+        check_integers("a factor", vectors, self.parameters.largest_value)
+        return self._each(x, lambda residue, part: _combine_slots(residue, part, rows, cols, vectors, outputs))
+
+    def add_vectors(self, x: list[BfvCipher], vectors: Integers) -> list[BfvCipher]:
+        """Each ciphertext plus its vector; see ``Evaluator.add_vectors``."""
+        check_integers("a summand", vectors, self.parameters.largest_value)
+        return self._each(x, lambda residue, part: _add_vectors(residue.context, part, vectors))
+
+    def add(self, x: list[BfvCipher], y: list[BfvCipher]) -> list[BfvCipher]:
+        """The sums, ciphertext by ciphertext."""
+        return [
+            tuple(r.context.scheme.EvalAdd(a, b) for r, a, b in self._pairs(p, q)) for p, q in zip(x, y, strict=True)
+        ]
+
+    def subtract(self, x: list[BfvCipher], y: list[BfvCipher]) -> list[BfvCipher]:
+        """The differences, ciphertext by ciphertext."""
+        return [
+            tuple(r.context.scheme.EvalSub(a, b) for r, a, b in self._pairs(p, q)) for p, q in zip(x, y, strict=True)
+        ]
+
+    def answer(self, x: list[BfvCipher]) -> bytes:
+        """The payload to send back: plus an encryption of zero, flooded, dropped to one prime."""
+        return b"".join(parallel_map(self._answer, x))
+
+    def _pairs(self, x: BfvCipher, y: BfvCipher) -> Iterator[tuple[Residue, Ciphertext, Ciphertext]]:
+        return zip(self._residues, x, y, strict=True)
+
+    def _each(self, x: list[BfvCipher], work: Any) -> list[BfvCipher]:
+        """Do the work under each plaintext modulus."""
+        parts = [work(residue, [cipher[i] for cipher in x]) for i, residue in enumerate(self._residues)]
+        return list(zip(*parts, strict=True))
+
+    def _read(self, limbs: Limbs) -> BfvCipher:
+        return tuple(r.context.read_ciphertext(part, r.tag) for r, part in zip(self._residues, limbs, strict=True))
+
+    def _write(self, cipher: BfvCipher) -> bytes:
+        parts = (r.context.write_ciphertext(part) for r, part in zip(self._residues, cipher, strict=True))
+        return b"".join(part.tobytes() for part in parts)
+
+    def _answer(self, cipher: BfvCipher) -> bytes:
+        parts = (self._flooded(residue, part) for residue, part in zip(self._residues, cipher, strict=True))
+        return b"".join(part.tobytes() for part in parts)
+
+    def _flooded(self, residue: Residue, ciphertext: Ciphertext) -> Limbs:
+        context = residue.context
+        limbs = context.write_ciphertext(context.scheme.EvalAdd(ciphertext, residue.zero()))
+        primes = np.array(context.ciphertext.primes, dtype=np.uint64)[:, None]
+        limbs[0] = (limbs[0] + self._noise.sample()) % primes
+        flooded = context.read_ciphertext(limbs, residue.tag)
+        return context.write_answer(context.scheme.Compress(flooded, 1))
+
+
+def _combine(
+    residue: Residue, x: Sequence[Ciphertext], rows: Integers, cols: Integers, values: Integers, outputs: int
+) -> list[Ciphertext]:
+    """Sums of terms: all rows in turn for a few weights at a time, so that each weight is encoded once.
+
+    OpenFHE lifts a plaintext to [0, t), so a factor -1 would grow the noise by t - 1: magnitudes are multiplied, signs
+    are subtractions.
+    """
+    context = residue.context
+    sums: list[Ciphertext | None] = [None] * outputs
+    weights = centred(values, context.plaintext_modulus)
+    magnitudes, which = np.unique(np.abs(weights), return_inverse=True)
+    for start in range(0, len(magnitudes), ENCODED_AT_ONCE):
+        plaintexts = parallel_map(context.encode_constant, magnitudes[start : start + ENCODED_AT_ONCE].tolist())
+        taken = np.flatnonzero((which >= start) & (which < start + ENCODED_AT_ONCE))
+        table = np.stack([rows[taken], which[taken] - start, weights[taken] < 0, cols[taken]], axis=1)
+        batch: list[Term] = [tuple(term) for term in table.tolist()]
+        parallel_map(partial(_accumulate, context, x, plaintexts, sums), _shares(batch))
+    return _zeros_for_none(residue, sums)
+
+
+def _accumulate(
+    context: Context,
+    x: Sequence[Ciphertext],
+    plaintexts: list[Plaintext],
+    sums: list[Ciphertext | None],
+    batch: list[Term],
+) -> None:
+    """Add (row, magnitude, is negative, column) terms to the sums. No other thread has these rows."""
+    for (row, magnitude, negative), group in groupby(sorted(batch), key=lambda term: term[:3]):
+        same_weight = _sum(context, [x[term[3]] for term in group])
+        term = context.scheme.EvalMult(same_weight, plaintexts[magnitude])
+        _add_to(context, sums, row, context.scheme.EvalNegate(term) if negative else term)
+
+
+def _combine_slots(
+    residue: Residue, x: Sequence[Ciphertext], rows: Integers, cols: Integers, vectors: Integers, outputs: int
+) -> list[Ciphertext]:
+    context = residue.context
+    sums: list[Ciphertext | None] = [None] * outputs
+
+    def work(share: list[Term]) -> None:
+        for row, col, i in share:
+            factor = context.encode(centred(vectors[i], context.plaintext_modulus))
+            _add_to(context, sums, row, context.scheme.EvalMult(x[col], factor))
+
+    parallel_map(work, _shares(list(zip(rows.tolist(), cols.tolist(), range(len(rows)), strict=True))))
+    return _zeros_for_none(residue, sums)
+
+
+def _add_vectors(context: Context, x: Sequence[Ciphertext], vectors: Integers) -> list[Ciphertext]:
+    def work(pair: tuple[Ciphertext, Integers]) -> Ciphertext:
+        ciphertext, vector = pair
+        if not vector.any():
+            return ciphertext
+        full = np.broadcast_to(centred(vector, context.plaintext_modulus), (context.ring_dim,))
+        return context.scheme.EvalAdd(ciphertext, context.encode(np.ascontiguousarray(full)))
+
+    return parallel_map(work, list(zip(x, vectors, strict=True)))
+
+
+def _shares(batch: list[Term]) -> list[list[Term]]:
+    """Terms in as many shares as there are cores; those of a row, their first entry, stay together."""
+    shares: list[list[Term]] = [[] for _ in range(cores())]
+    for term in batch:
+        shares[term[0] % len(shares)].append(term)
+    return shares
+
+
+def _sum(context: Context, ciphertexts: list[Ciphertext]) -> Ciphertext:
+    if len(ciphertexts) == 1:
+        return ciphertexts[0]
+    total = context.scheme.EvalAdd(ciphertexts[0], ciphertexts[1])
+    for ciphertext in ciphertexts[2:]:
+        context.scheme.EvalAddInPlace(total, ciphertext)
+    return total
+
+
+def _add_to(context: Context, sums: list[Ciphertext | None], row: int, term: Ciphertext) -> None:
+    if sums[row] is None:
+        sums[row] = term
+    else:
+        context.scheme.EvalAddInPlace(sums[row], term)
+
+
+def _zeros_for_none(residue: Residue, sums: list[Ciphertext | None]) -> list[Ciphertext]:
+    return [residue.zero() if total is None else total for total in sums]

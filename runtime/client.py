@@ -1,0 +1,141 @@
+"""The client: keys, packing, encryption, decryption, and its own stages in the clear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from enclair.compiler.ir.graph import Array, Graph, Node
+from enclair.compiler.ir.ops.fixed import Quantise, Requantise
+from enclair.compiler.ir.reference import run
+from enclair.compiler.program import ClientProgram
+from enclair.runtime.backends.interface import KeyHolder
+from enclair.runtime.errors import StateError, WrongRound
+from enclair.runtime.inputs import check_inputs
+from enclair.runtime.protocol import Envelope, MessageType, new_session, open_message, registration_envelope, seal
+from enclair.runtime.stopwatch import Stopwatch
+
+
+@dataclass(slots=True)
+class ClientState:
+    """Where a client is in a session: what it computed so far, and what it counted.
+
+    Args:
+        session: its id.
+        round: whose upload or answer is due, from 1; one more than the program has when all is done.
+        values: by name, those that are still needed.
+        clipped: elements of each input that were outside of the declared range.
+        saturated: elements that each rounding node cut off.
+    """
+
+    session: str
+    round: int
+    values: dict[str, Array]
+    clipped: dict[str, int] = field(default_factory=dict)
+    saturated: dict[str, int] = field(default_factory=dict)
+
+
+class Client:
+    """The owner of the data.
+
+    Args:
+        program: the client's part.
+        keys: made for the program's parameters.
+    """
+
+    def __init__(self, program: ClientProgram, keys: KeyHolder) -> None:
+        self.program = program
+        self.watch = Stopwatch()
+        self._keys = keys
+        self._digests = (program.digest(), program.parameters.digest())
+
+    def registration(self) -> bytes:
+        """The message that gives the server the public key."""
+        envelope = registration_envelope(self._digests[0], self.program.parameters, self._keys.key_id)
+        return seal(envelope, self._keys.public_key())
+
+    def start(self, inputs: Mapping[str, Array], *, clip: bool = False) -> ClientState:
+        """Begin a session: check the inputs, compute what comes before the first upload.
+
+        Raises:
+            InputError: the inputs are not what the program takes.
+        """
+        arrays, clipped = check_inputs(self.program.inputs, inputs, clip=clip)
+        state = ClientState(new_session(), 1, dict(arrays), clipped)
+        self._run_stage(self.program.prologue, state)
+        return state
+
+    def upload(self, state: ClientState) -> bytes:
+        """The message that the round sends to the server.
+
+        Raises:
+            WrongRound: the session is over.
+        """
+        exchange = self.program.exchanges[self._check_running(state) - 1]
+        with self.watch("encrypt"):
+            slots = [state.values[name] for name, _ in exchange.uploads]
+            payload = self._keys.encrypt(np.concatenate(slots)) if slots else b""
+        return seal(self._envelope(MessageType.UPLOAD, state.session, state.round, exchange.upload_count), payload)
+
+    def receive(self, state: ClientState, message: bytes) -> None:
+        """Decrypt the round's answer and compute what comes before the next upload, or the outputs.
+
+        Raises:
+            MessageError: the message is not the answer that is due.
+            PayloadError: its payload does not hold the ciphertexts.
+        """
+        exchange = self.program.exchanges[self._check_running(state) - 1]
+        count = exchange.answer_count
+        payload = open_message(message, self._envelope(MessageType.ANSWER, state.session, state.round, count))
+        with self.watch("decrypt"):
+            rows = iter(self._keys.decrypt(payload, count))
+        for name, type_ in exchange.answers:
+            state.values[name] = np.stack([next(rows) for _ in range(type_.count)])
+        stage = self.program.stages[state.round - 1]
+        state.round += 1
+        self._run_stage(stage, state)
+
+    def outputs(self, state: ClientState) -> dict[str, Array]:
+        """The model's outputs.
+
+        Raises:
+            WrongRound: rounds are still due.
+        """
+        if state.round <= len(self.program.exchanges):
+            raise WrongRound(f"the outputs come after round {len(self.program.exchanges)}, round {state.round} is due")
+        return {name: state.values[name] for name in self.program.outputs}
+
+    def _run_stage(self, stage: Graph, state: ClientState) -> None:
+        def count_saturations(node: Node, args: tuple[Array, ...], _: Array) -> None:
+            if isinstance(node.op, Quantise | Requantise):
+                state.saturated[node.out.name] = node.op.saturations(args[0])
+
+        with self.watch("stages"):
+            _check_present(stage, state)
+            state.values |= run(stage, state.values, count_saturations)
+        needed = self._needed_from(state.round)
+        state.values = {name: array for name, array in state.values.items() if name in needed}
+
+    def _needed_from(self, round_: int) -> set[str]:
+        """Names of the values that uploads and stages from this round on, or the outputs, take."""
+        uploads = {name for exchange in self.program.exchanges[round_ - 1 :] for name, _ in exchange.uploads}
+        stages = {value.name for stage in self.program.stages[round_ - 1 :] for value in stage.inputs}
+        return uploads | stages | set(self.program.outputs)
+
+    def _check_running(self, state: ClientState) -> int:
+        if state.round > len(self.program.exchanges):
+            raise WrongRound(f"the session is over after round {len(self.program.exchanges)}: start a new one")
+        return state.round
+
+    def _envelope(self, type_: MessageType, session: str, round_: int, count: int) -> Envelope:
+        return Envelope(type_, *self._digests, self._keys.key_id, session, round_, count)
+
+
+def _check_present(stage: Graph, state: ClientState) -> None:
+    missing = [value.name for value in stage.inputs if value.name not in state.values]
+    if missing:
+        raise StateError(
+            f"the session lacks {', '.join(missing)}, which the client computed before: start a new session"
+        )

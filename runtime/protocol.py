@@ -1,0 +1,191 @@
+"""The envelope of every message between client and server.
+
+    magic | version | type | program digest | parameter digest | key id | session id | round | count | length | payload
+    | sha256 of all before
+
+Integers are little-endian. Everything is checked before the payload goes anywhere. The checksum finds accidents, not
+attackers: anybody can make one. Transport security and authentication are the transport's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from enclair.compiler.parameters import BfvParameters
+from enclair.runtime.errors import (
+    Altered,
+    MessageError,
+    NotAMessage,
+    SecretKeyOffered,
+    Truncated,
+    WrongCount,
+    WrongKey,
+    WrongParameters,
+    WrongProgram,
+    WrongRound,
+    WrongSession,
+    WrongType,
+    WrongVersion,
+)
+
+MAGIC = b"enclair\0"
+SECRET_KEY_MAGIC = b"enclair secret key\0"
+VERSION = 1
+CHECKSUM_BYTES = 32
+NO_SESSION = "0" * 32
+
+_HEADER = struct.Struct("<8sHH32s32s16s16sIIQ")
+
+
+class MessageType(IntEnum):
+    """What a message carries."""
+
+    PUBLIC_KEY = 1
+    UPLOAD = 2
+    ANSWER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who a message is for and what it carries.
+
+    Args:
+        type: what the payload is.
+        program: digest, 64 hex digits.
+        parameters: digest, 64 hex digits.
+        key: id of the client's key, 32 hex digits.
+        session: 32 hex digits, drawn by the client; zeros for a public key.
+        round: from 1; 0 for a public key.
+        count: ciphertexts in the payload; plaintext moduli for a public key.
+    """
+
+    type: MessageType
+    program: str
+    parameters: str
+    key: str
+    session: str
+    round: int
+    count: int
+
+
+def new_session() -> str:
+    """A session id that no other has."""
+    return os.urandom(16).hex()
+
+
+def seal(envelope: Envelope, payload: bytes) -> bytes:
+    """The message."""
+    header = _HEADER.pack(
+        MAGIC,
+        VERSION,
+        envelope.type,
+        bytes.fromhex(envelope.program),
+        bytes.fromhex(envelope.parameters),
+        bytes.fromhex(envelope.key),
+        bytes.fromhex(envelope.session),
+        envelope.round,
+        envelope.count,
+        len(payload),
+    )
+    digest = hashlib.sha256(header)
+    digest.update(payload)
+    return b"".join((header, payload, digest.digest()))
+
+
+def registration_envelope(program: str, parameters: BfvParameters, key_id: str) -> Envelope:
+    """The envelope of a public key for the program with this digest."""
+    moduli = len(parameters.plaintext_moduli)
+    return Envelope(MessageType.PUBLIC_KEY, program, parameters.digest(), key_id, NO_SESSION, 0, moduli)
+
+
+def read_message(message: bytes) -> tuple[Envelope, bytes]:
+    """Envelope and payload of a whole, unaltered message, whoever it is for.
+
+    Raises:
+        MessageError: not a message, of another version or type, truncated, or altered.
+    """
+    _check_magic(message)
+    if len(message) < _HEADER.size + CHECKSUM_BYTES:
+        raise Truncated(
+            f"a message has at least {_HEADER.size + CHECKSUM_BYTES} bytes, got {len(message)}: send it again"
+        )
+    _, version, type_, program, parameters, key, session, round_, count, length = _HEADER.unpack_from(message)
+    if version != VERSION:
+        raise WrongVersion(f"messages of version {VERSION} are read here, got version {version}: update the older side")
+    _check_length(message, length)
+    _check_sum(message)
+    if type_ not in set(MessageType):
+        raise WrongType(f"message types are {', '.join(f'{t.value} ({t.name})' for t in MessageType)}, got {type_}")
+    envelope = Envelope(MessageType(type_), program.hex(), parameters.hex(), key.hex(), session.hex(), round_, count)
+    return envelope, message[_HEADER.size : -CHECKSUM_BYTES]
+
+
+def open_message(message: bytes, due: Envelope) -> bytes:
+    """The payload of the message that is due.
+
+    Raises:
+        MessageError: the subclass says what is wrong.
+    """
+    came, payload = read_message(message)
+    check_due(due, came)
+    return payload
+
+
+def check_due(due: Envelope, came: Envelope) -> None:
+    """Refuse a message that is not the one that is due.
+
+    Raises:
+        MessageError: the subclass says what differs.
+    """
+
+    def refuse_unless_equal(field: str, error: type[MessageError], what: str, remedy: str) -> None:
+        need, got = getattr(due, field), getattr(came, field)
+        if need != got:
+            raise error(f"{what} {_short(need)} is due, got {_short(got)}: {remedy}")
+
+    refuse_unless_equal("type", WrongType, "a message of type", "send the messages in the order of the protocol")
+    refuse_unless_equal(
+        "program", WrongProgram, "a message for program", "use the client program exported from the server's program"
+    )
+    refuse_unless_equal(
+        "parameters", WrongParameters, "a message under parameters", "make keys for this program's parameters"
+    )
+    refuse_unless_equal(
+        "key", WrongKey, "a message under key", "register the public key that belongs to the secret key in use"
+    )
+    refuse_unless_equal("session", WrongSession, "a message of session", "answer the session that was asked")
+    refuse_unless_equal("round", WrongRound, "a message of round", "send the rounds in order")
+    refuse_unless_equal(
+        "count", WrongCount, "a message with count", "use the client program exported from the server's program"
+    )
+
+
+def _check_magic(message: bytes) -> None:
+    if message.startswith(SECRET_KEY_MAGIC):
+        raise SecretKeyOffered(
+            "this is a secret key: it must never leave the client; send the public key, and make new keys if"
+            " this was sent"
+        )
+    if not message.startswith(MAGIC):
+        raise NotAMessage(f"a message begins with {MAGIC!r}, got {message[:8]!r}: this is not a message of enclair")
+
+
+def _check_length(message: bytes, length: int) -> None:
+    needed = _HEADER.size + length + CHECKSUM_BYTES
+    if len(message) != needed:
+        raise Truncated(f"the message says it has {needed} bytes, got {len(message)}: send it again")
+
+
+def _check_sum(message: bytes) -> None:
+    if hashlib.sha256(memoryview(message)[:-CHECKSUM_BYTES]).digest() != message[-CHECKSUM_BYTES:]:
+        raise Altered("the message's checksum does not fit, so it was altered on the way: send it again")
+
+
+def _short(value: object) -> str:
+    if isinstance(value, MessageType):
+        return value.name
+    return f"{value[:12]}..." if isinstance(value, str) else str(value)

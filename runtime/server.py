@@ -1,0 +1,146 @@
+"""The server: bytes in, bytes out, round by round. It has no secret key and cannot import the code that reads one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from enclair.compiler.ir.graph import Node
+from enclair.compiler.ir.types import CipherType
+from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.program import Program, Round
+from enclair.runtime.backends.interface import Evaluator
+from enclair.runtime.errors import InsecureParameters, WrongKey, WrongRound
+from enclair.runtime.executor import run_server_graph
+from enclair.runtime.protocol import Envelope, MessageType, check_due, read_message, registration_envelope, seal
+from enclair.runtime.stopwatch import Stopwatch
+from enclair.runtime.store import MemoryStore, Store, only
+
+Cipher = TypeVar("Cipher")
+
+
+class Server(Generic[Cipher]):
+    """Serves a program to the owner of one key.
+
+    Args:
+        program: with the weights.
+        evaluator: the operations under the client's public key.
+        store: what is remembered between rounds; in memory if not given.
+        allow_insecure: serve parameters without security, for tests.
+        observe: called after each node.
+
+    Raises:
+        InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        evaluator: Evaluator[Cipher],
+        store: Store[Cipher] | None = None,
+        *,
+        allow_insecure: bool = False,
+        observe: Callable[[Node], None] | None = None,
+    ) -> None:
+        check_secure(program.parameters, allow_insecure=allow_insecure)
+        self.program = program
+        self.watch = Stopwatch()
+        self._evaluator = evaluator
+        self._store: Store[Cipher] = MemoryStore() if store is None else store
+        self.observe = observe
+        self._digests = (program.digest(), program.parameters.digest())
+
+    def run_round(self, message: bytes) -> bytes:
+        """The answer to an upload.
+
+        Raises:
+            MessageError: the message is not the one that is due; the subclass says why.
+            PayloadError: the payload does not hold the ciphertexts.
+            RuntimeFailure: a sum could not be computed.
+        """
+        came, payload = read_message(message)
+        envelope = self._check_due(came)
+        round_ = self.program.rounds[envelope.round - 1]
+        with self.watch("load"):
+            uploads = self._load(round_, payload)
+        self._store.claim(envelope.session, envelope.round)
+        values = self._store.kept(envelope.session) | uploads
+        with self.watch("sums"):
+            values |= run_server_graph(round_.server, values, self._evaluator, self.observe)
+        self._store.keep(envelope.session, only(values, kept_after(self.program, envelope.round)))
+        with self.watch("answer"):
+            answers = self._evaluator.answer([c for name, _ in round_.exchange.answers for c in values[name]])
+        return seal(replace(envelope, type=MessageType.ANSWER, count=round_.exchange.answer_count), answers)
+
+    def _check_due(self, came: Envelope) -> Envelope:
+        """The envelope of the upload. Session and round are the client's to choose; the store checks their order."""
+        due = replace(came, type=MessageType.UPLOAD, program=self._digests[0], parameters=self._digests[1])
+        due = replace(due, key=self._evaluator.key_id)
+        check_due(due, came)
+        rounds = len(self.program.rounds)
+        if not 1 <= came.round <= rounds:
+            raise WrongRound(f"the program has rounds 1 to {rounds}, got {came.round}: start a new session")
+        check_due(replace(due, count=self.program.rounds[came.round - 1].exchange.upload_count), came)
+        return due
+
+    def _load(self, round_: Round, payload: bytes) -> dict[str, list[Cipher]]:
+        ciphers = iter(self._evaluator.load(payload, round_.exchange.upload_count))
+        return {name: [next(ciphers) for _ in range(type_.count)] for name, type_ in round_.exchange.uploads}
+
+
+def read_registration(program: Program, message: bytes, *, allow_insecure: bool = False) -> bytes:
+    """The public key in a registration message; an evaluator checks its bytes.
+
+    Raises:
+        InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
+        SecretKeyOffered: it is a secret key.
+        MessageError: the message is not a registration for this program.
+    """
+    check_secure(program.parameters, allow_insecure=allow_insecure)
+    came, public_key = read_message(message)
+    check_due(registration_envelope(program.digest(), program.parameters, came.key), came)
+    return public_key
+
+
+def check_key(evaluator: Evaluator[Cipher], key_id: str) -> None:
+    """Refuse a public key that is not the one its message names.
+
+    Raises:
+        WrongKey: it is another.
+    """
+    if evaluator.key_id != key_id:
+        raise WrongKey(
+            f"the registration names key {key_id[:12]}..., its public key is {evaluator.key_id[:12]}...: send it again"
+        )
+
+
+def check_secure(parameters: BfvParameters, *, allow_insecure: bool) -> None:
+    """Refuse parameters that protect nothing.
+
+    Raises:
+        InsecureParameters: unless they are allowed.
+    """
+    if not parameters.secure and not allow_insecure:
+        raise InsecureParameters(
+            f"the program has parameters {parameters.security}: they protect nothing; compile it with secure parameters"
+        )
+
+
+def kept_after(program: Program, round_: int) -> set[str]:
+    """Names of the values that rounds after this one take from the server."""
+    later = program.rounds[round_:]
+    return {value.name for r in later for value in r.server.inputs} - {
+        name for r in later for name, _ in r.exchange.uploads
+    }
+
+
+def kept_counts(program: Program) -> dict[str, int]:
+    """Number of ciphertexts of each value that the server may keep between rounds."""
+    values = {value.name: value.type for r in program.rounds for value in (*r.server.inputs, *r.server.outputs)}
+    names = {name for i in range(len(program.rounds)) for name in kept_after(program, i + 1)}
+    return _counts({name: type_ for name, type_ in values.items() if name in names})
+
+
+def _counts(types: Mapping[str, object]) -> dict[str, int]:
+    return {name: type_.count for name, type_ in types.items() if isinstance(type_, CipherType)}

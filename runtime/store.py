@@ -1,0 +1,144 @@
+"""What the server remembers of a session between rounds: the ciphertexts it kept, and which rounds it has served.
+
+A round is served once. A second upload for the same round would let a client compare two answers, and could overwrite
+what later rounds build on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from enclair.runtime.backends.interface import Evaluator
+from enclair.runtime.errors import RepeatedRound, StateError, WrongRound
+
+Cipher = TypeVar("Cipher")
+
+
+class Store(Protocol[Cipher]):
+    """Kept ciphertexts and served rounds by session."""
+
+    def claim(self, session: str, round_: int) -> None:
+        """Note that the round is being served.
+
+        Raises:
+            RepeatedRound: it was served before.
+            WrongRound: the round before it was not.
+        """
+
+    def keep(self, session: str, values: Mapping[str, list[Cipher]]) -> None:
+        """Remember these ciphertext arrays, and forget all others of the session."""
+
+    def kept(self, session: str) -> dict[str, list[Cipher]]:
+        """The ciphertext arrays last kept.
+
+        Raises:
+            StateError: they are gone or altered.
+        """
+
+
+class MemoryStore(Generic[Cipher]):
+    """A store that lives as long as the process.
+
+    It forgets the values of a session after its last round, not its rounds.
+    """
+
+    def __init__(self) -> None:
+        self._served: dict[str, int] = {}
+        self._values: dict[str, dict[str, list[Cipher]]] = {}
+
+    def claim(self, session: str, round_: int) -> None:
+        """Note that the round is being served; see ``Store.claim``."""
+        check_order(session, round_, self._served.get(session, 0))
+        self._served[session] = round_
+
+    def keep(self, session: str, values: Mapping[str, list[Cipher]]) -> None:
+        """Remember these ciphertext arrays."""
+        self._values.pop(session, None)
+        if values:
+            self._values[session] = dict(values)
+
+    def kept(self, session: str) -> dict[str, list[Cipher]]:
+        """The ciphertext arrays last kept."""
+        return self._values.get(session, {})
+
+
+class DirectoryStore(Generic[Cipher]):
+    """A store in files, for servers that are a process per round.
+
+    ``SESSION/round-N`` exists once round N is being served; ``SESSION/NAME.ciphers`` holds a kept array:
+    sha256, then the payload.
+    """
+
+    def __init__(self, directory: Path, evaluator: Evaluator[Cipher], counts: Mapping[str, int]) -> None:
+        """Use a directory.
+
+        Args:
+            directory: made if it is not there.
+            evaluator: turns ciphertexts into bytes and back.
+            counts: number of ciphertexts by name of the values that rounds may keep.
+        """
+        self._directory = directory
+        self._evaluator = evaluator
+        self._counts = counts
+
+    def claim(self, session: str, round_: int) -> None:
+        """Note that the round is being served; see ``Store.claim``. Two processes cannot both succeed."""
+        folder = self._folder(session)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_order(session, round_, len(list(folder.glob("round-*"))))
+        try:
+            os.close(os.open(folder / f"round-{round_}", os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            check_order(session, round_, round_)
+
+    def keep(self, session: str, values: Mapping[str, list[Cipher]]) -> None:
+        """Remember these ciphertext arrays."""
+        folder = self._folder(session)
+        for old in folder.glob("*.ciphers"):
+            old.unlink()
+        for name, ciphers in values.items():
+            payload = self._evaluator.dump(ciphers)
+            self._file(session, name).write_bytes(hashlib.sha256(payload).digest() + payload)
+
+    def kept(self, session: str) -> dict[str, list[Cipher]]:
+        """The ciphertext arrays last kept; see ``Store.kept``."""
+        names = [name for name in self._counts if self._file(session, name).exists()]
+        return {name: self._read(session, name) for name in names}
+
+    def _read(self, session: str, name: str) -> list[Cipher]:
+        file = self._file(session, name)
+        data = file.read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            raise StateError(f"{file} was altered or cut: start a new session")
+        return self._evaluator.load(data[32:], self._counts[name])
+
+    def _folder(self, session: str) -> Path:
+        return self._directory / session
+
+    def _file(self, session: str, name: str) -> Path:
+        """Names of values are the model's: hash them, so that none can leave the folder."""
+        return self._folder(session) / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.ciphers"
+
+
+def check_order(session: str, round_: int, served: int) -> None:
+    """Refuse any round but the one after the last served.
+
+    Raises:
+        RepeatedRound: it was served before.
+        WrongRound: the round before it was not.
+    """
+    if round_ <= served:
+        raise RepeatedRound(f"round {round_} of session {session[:12]}... was served already: start a new session")
+    if round_ != served + 1:
+        raise WrongRound(
+            f"round {served + 1} of session {session[:12]}... is due, got {round_}: send the rounds in order"
+        )
+
+
+def only(values: Mapping[str, list[Cipher]], names: Collection[str]) -> dict[str, list[Cipher]]:
+    """The values with these names."""
+    return {name: ciphers for name, ciphers in values.items() if name in names}

@@ -1,8 +1,9 @@
 """Proven intervals of the integers in a fixed-point graph.
 
-Every value that the server gets has been saturated by the client, so intervals start there and stay narrow. For a sum with weights w the
-interval is sum(max(w low, w high)) over one output's weights, the worst output: from sum|w|, not from K max|w|. Intervals hold for any part of
-the terms too, so that summands left in slots (the client's finishing sum) are within them.
+Every value that the server gets has been saturated by the client, so intervals start there and stay narrow. For a sum
+with weights w the interval is sum(max(w low, w high)) over one output's weights, the worst output: from sum|w|, not
+from K max|w|. Intervals hold for any part of the terms too, so that summands left in slots (the client's finishing
+sum) are within them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Interval:
 
     def hull(self, *others: Interval) -> Interval:
         """The smallest interval with all in it."""
-        return Interval(min(self.low, *(o.low for o in others)), max(self.high, *(o.high for o in others)))
+        every = (self, *others)
+        return Interval(min(i.low for i in every), max(i.high for i in every))
 
     def with_zero(self) -> Interval:
         """Including 0, which padding puts in."""

@@ -1,0 +1,7 @@
+"""The examples are scripts with a package beside them: make those importable as the scripts do."""
+
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES / "ct_denoise"))

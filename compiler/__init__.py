@@ -16,6 +16,7 @@ from enclair.compiler.program import Program
 from enclair.compiler.split import SplitOptions, compile_split
 
 MODES = ("split",)
+DEFAULTS = SplitOptions()
 
 
 def compile(  # noqa: A001 (the verb of the field)
@@ -24,7 +25,7 @@ def compile(  # noqa: A001 (the verb of the field)
     *,
     mode: str = "split",
     references: Sequence[Mapping[str, Array]] | None = None,
-    options: SplitOptions = SplitOptions(),
+    options: SplitOptions = DEFAULTS,
 ) -> Program:
     """Compile a graph.
 

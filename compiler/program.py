@@ -2,8 +2,8 @@
 
     client: prologue -> [ upload -> server graph -> answer -> client graph ] for each round
 
-Values have program-wide unique names. The client keeps the values its graphs output, the server the ciphertext arrays it has; a later graph
-takes what it needs by name.
+Values have program-wide unique names. The client keeps the values its graphs output, the server the ciphertext arrays
+it has; a later graph takes what it needs by name.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ClientProgram:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled model. ``fixed`` is the fixed-point reference (the ``poly`` execution); ``source`` the original ONNX bytes.
+    """A compiled model. ``fixed`` is the fixed-point reference (the ``poly`` execution), ``source`` the original ONNX.
 
     ``facts`` holds what compiling found out: plain JSON data for reports (ranges, bounds on the gaps, bits, costs).
     """
@@ -111,7 +111,7 @@ class Program:
 
 
 def exchange_of(server: Graph, before: Graph, after: Graph) -> Exchange:
-    """What crosses the wire: inputs of the server's graph that the client's graph before it packs, outputs that the one after it unpacks."""
+    """What crosses the wire: what the client's graph before the server's packs, and what the one after it unpacks."""
     packed = {value.name for value in before.outputs if isinstance(value.type, SlotsType)}
     unpacked = {value.name for value in after.inputs if isinstance(value.type, SlotsType)}
     return Exchange(_ciphers(server.inputs, packed), _ciphers(server.outputs, unpacked))

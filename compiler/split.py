@@ -1,7 +1,7 @@
 """Split mode: from a graph of reals to a program of rounds, exact in BFV.
 
-A stage that does not fit is cut: first ops without weights move to the client, then a value is refreshed by it in between, at the
-cost of a round. When nothing can be cut the error says which layer needs what.
+A stage that does not fit is cut: first ops without weights move to the client, then a value is refreshed by it in
+between, at the cost of a round. When nothing can be cut the error says which layer needs what.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.elementwise import Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
+from enclair.compiler.ir.reference import run
 from enclair.compiler.packing.assemble import Assembled
 from enclair.compiler.parameters import BfvParameters
 from enclair.compiler.passes.fold_affine import FoldAffine
@@ -41,7 +42,8 @@ class SplitOptions:
     """What a user may ask of split mode.
 
     Args:
-        tolerance: largest |fixed point - float| allowed on the outputs, in their units; None is 1e-4 of their calibrated range.
+        tolerance: largest |fixed point - float| allowed on the outputs, in their units; None is 1e-4 of their
+            calibrated range.
         activation_bits, weight_bits: bits including the sign, instead of a tolerance; give both.
         margin: by what share calibrated ranges are widened.
         input_ranges: the interval of each input, instead of the calibrated one; values outside are refused.
@@ -72,8 +74,6 @@ def compile_split(
     prepared = run_passes(graph, PREPARE)
     ranges = _with_declared(calibrate(prepared, samples), options, prepared)
     if references is None:
-        from enclair.compiler.ir.reference import run
-
         references = [run(prepared, sample) for sample in samples]
     cuts = _Cuts()
     for _ in range(MOST_CUTS):
@@ -122,7 +122,8 @@ def _with_declared(ranges: Mapping[str, Range], options: SplitOptions, graph: Gr
             raise CompileError(f"input_ranges[{name!r}] must be (low, high) with low < high, got ({low}, {high})")
         if ranges[name].low < low or ranges[name].high > high:
             raise CompileError(
-                f"input_ranges[{name!r}] is ({low}, {high}), but the calibration data reach from {ranges[name].low:.6g} to {ranges[name].high:.6g}"
+                f"input_ranges[{name!r}] is ({low}, {high}), but the calibration data reach "
+                f"from {ranges[name].low:.6g} to {ranges[name].high:.6g}"
             )
         shrink = 1 + options.margin
         declared[name] = Range(min(low, 0.0) / shrink, max(high, 0.0) / shrink)
@@ -157,14 +158,16 @@ def _cut(placed: Graph, cuts: _Cuts, name: str, reason: str) -> _Cuts:
         return replace(cuts, refreshed=cuts.refreshed | {target})
     origin = f" ({node.origin})" if node is not None and node.origin else ""
     raise CompileError(
-        f"layer %{name}{origin} cannot run on the server: {reason}. Ask for a larger tolerance or fewer bits, or rewrite the layer"
+        f"layer %{name}{origin} cannot run on the server: {reason}. "
+        "Ask for a larger tolerance or fewer bits, or rewrite the layer"
     )
 
 
 def _refreshable(placed: Graph, node: Node, cuts: _Cuts) -> str | None:
     """The nearest weighted node, from this one backwards within its stage, that reads a result of the same stage."""
     producers = placed.producers()
-    queue, seen = [node], set()
+    queue: list[Node] = [node]
+    seen: set[str] = set()
     while queue:
         current = queue.pop(0)
         before = [

@@ -3,8 +3,10 @@
 For every value v the bound e(v) on |fixed - float32|, in real units, given inputs within their ranges:
 
     Quantise, Requantise   e(x) + half a step
-    weighted sum           sum|w| e(x) + K (half a weight step) max|x| + K 2^-24 sum|w| max|x|      (the last is float32's own rounding)
+    weighted sum           sum|w| e(x) + K (half a weight step) max|x| + K 2^-24 sum|w| max|x|
     Relu, MaxPool, moves   e(x)
+
+The terms with 2^-24 are float32's own rounding.
 
 Bounds grow by sum|w| per layer: they say something for linear and short programs, and nothing after many layers.
 """

@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 from enclair.compiler.ir.graph import Array, Graph, Node
-from enclair.compiler.ir.ops.activations import Clip, Relu
+from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Abs, Add, Maximum, Minimum, Mul, Neg, Sub
 from enclair.compiler.ir.ops.fixed import Quantise, Requantise, Shift
@@ -73,12 +73,14 @@ def node_interval(node: Node, known: Mapping[str, Interval], arrays: Mapping[str
 
 def op_interval(op: Op, args: tuple[Interval, ...], weights: Array | None, shape: tuple[int, ...]) -> Interval:
     """The interval of ``op`` on arguments in the given intervals; ``shape`` is the first argument's."""
+    found = _of_sum(op, args, weights, shape) or _of_element(op, args)
+    return found or args[0].hull(*args[1:]).with_zero()
+
+
+def _of_sum(op: Op, args: tuple[Interval, ...], weights: Array | None, shape: tuple[int, ...]) -> Interval | None:
+    """The interval of an op that adds or multiplies; None for others."""
     x = args[0]
     match op:
-        case Quantise() | Requantise():
-            return Interval(op.low, op.high)
-        case Shift():
-            return Interval(x.low << op.bits, x.high << op.bits)
         case Conv() | ConvTranspose() | MatMul() if weights is not None:
             return _weighted(op, x.with_zero(), weights)
         case MatMul():
@@ -89,6 +91,22 @@ def op_interval(op: Op, args: tuple[Interval, ...], weights: Array | None, shape
             return Interval(x.low + args[1].low, x.high + args[1].high).hull(x)
         case Sub():
             return Interval(x.low - args[1].high, x.high - args[1].low).hull(x)
+        case SumPool():
+            return _repeated(x.with_zero(), prod(op.kernel))
+        case ReduceSum():
+            return _repeated(x, prod(shape[axis] for axis in op.axes))
+        case _:
+            return None
+
+
+def _of_element(op: Op, args: tuple[Interval, ...]) -> Interval | None:
+    """The interval of an op on single elements that changes them; None for others."""
+    x = args[0]
+    match op:
+        case Quantise() | Requantise():
+            return Interval(op.low, op.high)
+        case Shift():
+            return Interval(x.low << op.bits, x.high << op.bits)
         case Neg():
             return Interval(-x.high, -x.low)
         case Abs():
@@ -99,14 +117,8 @@ def op_interval(op: Op, args: tuple[Interval, ...], weights: Array | None, shape
             return Interval(max(x.low, args[1].low), max(x.high, args[1].high))
         case Minimum():
             return Interval(min(x.low, args[1].low), min(x.high, args[1].high))
-        case SumPool():
-            return _repeated(x.with_zero(), prod(op.kernel))
-        case ReduceSum():
-            return _repeated(x, prod(shape[axis] for axis in op.axes))
-        case Clip():
-            return x.with_zero()
         case _:
-            return x.hull(*args[1:]).with_zero()
+            return None
 
 
 def sum_of_weights(op: Op, weights: Array) -> int:
@@ -116,7 +128,7 @@ def sum_of_weights(op: Op, weights: Array) -> int:
 
 
 def _weight_axes(op: Op, weights: Array) -> tuple[int, ...]:
-    """The axes over which one output sums. A transposed convolution reaches an output by some of its taps: all is an upper bound."""
+    """The axes over which one output sums: of a transposed convolution all taps, more than reach any one output."""
     if isinstance(op, MatMul):
         return (weights.ndim - 2,) if weights.ndim > 1 else (0,)
     if isinstance(op, ConvTranspose):

@@ -61,7 +61,7 @@ def calibrate(graph: Graph, samples: Samples) -> dict[str, Range]:
             seen = Range(float(array.min()), float(array.max()))
             ranges[name] = ranges[name].union(seen) if name in ranges else seen
 
-    def observe(node: Node, args: tuple[Array, ...], result: Array) -> None:
+    def observe(node: Node, _: tuple[Array, ...], result: Array) -> None:
         widen(node.out.name, result, f", at {node.origin}" if node.origin else "")
 
     for sample in samples:

@@ -87,9 +87,12 @@ class Graph:
         return hash((self.name, self.inputs, self.constants, self.nodes, self.outputs))
 
     def __str__(self) -> str:
-        from enclair.compiler.ir.text import print_graph
-
-        return print_graph(self)
+        lines = [f"graph {self.name}"]
+        lines += [f"input {value}: {value.type}" for value in self.inputs]
+        lines += [f"const {value}: {value.type}" for value in self.constants]
+        lines += [str(node) for node in self.nodes]
+        lines += [f"output {value}" for value in self.outputs]
+        return "\n".join(lines) + "\n"
 
     def is_constant(self, value: Value) -> bool:
         """Whether the value is one of the graph's constants."""
@@ -218,8 +221,9 @@ Visit: TypeAlias = Callable[["Rewriter", Node, tuple[Value, ...]], "Value | None
 class Rewriter(Builder):
     """A builder that copies another graph, node by node, and lets ``visit`` replace some.
 
-    ``visit(rewriter, node, args)`` gets the node with its arguments already in the new graph. It returns the value to use
-    instead, or None to keep the node. A replacement of a graph output must be added under the old name (``node.out.name``).
+    ``visit(rewriter, node, args)`` gets the node with its arguments already in the new graph. It returns the value to
+    use instead, or None to keep the node. A replacement of a graph output must be added under the old name
+    (``node.out.name``).
     """
 
     def __init__(self, graph: Graph) -> None:

@@ -1,7 +1,8 @@
 """Layouts: which element of a tensor each slot of each ciphertext holds.
 
-Every layout is one table, ``index()``: an int array (count, slots) of positions in the C-ordered flat tensor, -1 for a slot that
-holds nothing (it is encoded as zero, and ignored when decoded). Encoding and decoding know that table and nothing else.
+Every layout is one table, ``index()``: an int array (count, slots) of positions in the C-ordered flat tensor, -1 for
+a slot that holds nothing (it is encoded as zero, and ignored when decoded). Encoding and decoding know that table and
+nothing else.
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ def _tiles_index(tiles: Tiles) -> Index:
 class MaskedCopies:
     """Copies of the ciphertexts of a tile layout, each blank outside a window of the grid.
 
-    A copy is (cipher, first row, last row + 1, first column, last column + 1), the window in tiles. They stand in for the border masks of
-    a stage in which a second operation pads with zeros.
+    A copy is (cipher, first row, last row + 1, first column, last column + 1), the window in tiles. They stand in for
+    the border masks of a stage in which a second operation pads with zeros.
     """
 
     base: Tiles
@@ -192,8 +193,9 @@ class MaskedCopies:
 @register_struct
 @dataclass(frozen=True, slots=True)
 class Replicated:
-    """The rows of a matrix (rows, features) for a blocked product: ciphertext j holds feature j * partials + r in slot (row, copy, r).
+    """The rows of a matrix (rows, features) for a blocked product.
 
+    Ciphertext j holds feature j * partials + r in slot (row, copy, r).
     Every feature is repeated ``copies`` times, once for each output that shares the ciphertext.
     """
 
@@ -225,7 +227,10 @@ class Replicated:
 @register_struct
 @dataclass(frozen=True, slots=True)
 class BlockSums:
-    """What a blocked product leaves: slot (row, copy, r) of ciphertext g is summand r of output g * copies + copy of its row."""
+    """What a blocked product leaves.
+
+    Slot (row, copy, r) of ciphertext g is summand r of output g * copies + copy of its row.
+    """
 
     shape: tuple[int, ...]
     partials: int

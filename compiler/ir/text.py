@@ -26,12 +26,7 @@ _NODE = re.compile(rf"%(\S+): ({_TYPE}) = (\w+\(.*?\))((?: %\S+)*)(?: @(client|s
 
 def print_graph(graph: Graph) -> str:
     """One line a value; constants by name and type only (their arrays travel beside the text)."""
-    lines = [f"graph {graph.name}"]
-    lines += [f"input {value}: {value.type}" for value in graph.inputs]
-    lines += [f"const {value}: {value.type}" for value in graph.constants]
-    lines += [str(node) for node in graph.nodes]
-    lines += [f"output {value}" for value in graph.outputs]
-    return "\n".join(lines) + "\n"
+    return str(graph)
 
 
 def parse(text: str, arrays: Mapping[str, Array]) -> Graph:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from enclair.compiler.ir.errors import TypeRuleError, VerifyError
 from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.stages import Stage, check_node
+from enclair.compiler.ir.types import Type
 
 
 def verify(graph: Graph, stage: Stage) -> None:
@@ -31,7 +34,7 @@ def verify(graph: Graph, stage: Stage) -> None:
         _require(bound.get(value.name) == value.type, f"output {value} is not a value of the graph", graph)
 
 
-def _check(node: Node, bound: dict[str, object]) -> None:
+def _check(node: Node, bound: Mapping[str, Type]) -> None:
     if unbound := [str(arg) for arg in node.args if bound.get(arg.name) != arg.type]:
         raise TypeRuleError(f"{', '.join(unbound)} used before it is defined, or with another type")
     if node.out.name in bound:

@@ -1,7 +1,8 @@
-"""Pack matrix products in blocks: weights in plaintext slots, several outputs to a ciphertext, the sum finished by the client.
+"""Pack matrix products in blocks: weights in plaintext slots, several outputs to a ciphertext.
 
-The client sends each feature once per output that shares a ciphertext (``Replicated``). With p summands left per output, a product of F features
-and O outputs takes F / p ciphertexts up and O p rows / slots down. p = 1 leaves nothing to finish and shows the client nothing but the result.
+The client finishes the sums. It sends each feature once per output that shares a ciphertext (``Replicated``). With p
+summands left per output, a product of F features and O outputs takes F / p ciphertexts up and O p rows / slots down.
+p = 1 leaves nothing to finish and shows the client nothing but the result.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class BlockLowering:
                 return self._scaled(x, -1, 0)
             case Shift():
                 return self._scaled(x, 1 << node.op.bits, node.op.bits)
-            case Reshape() if shape_of(node.out)[-1] == shape_of(node.args[0])[-1]:
+            case Reshape() if isinstance(x.layout, BlockSums) and _keeps_rows(node):
                 return replace(x, layout=replace(x.layout, shape=shape_of(node.out)))
             case _:
                 raise PackingError(node.out.name, f"{type(node.op).__name__} has no form in blocks")
@@ -133,3 +134,8 @@ class BlockLowering:
         weights = self.builder.constant("weights", np.full_like(every, factor), bits)
         op = LinearCombination(x.layout.count)
         return replace(x, cipher=self.builder.add(op, x.cipher, tables[0], weights, tables[1]))
+
+
+def _keeps_rows(node: Node) -> bool:
+    """Whether a Reshape leaves the last axis as it is."""
+    return shape_of(node.out)[-1:] == shape_of(node.args[0])[-1:]

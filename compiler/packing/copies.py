@@ -1,8 +1,9 @@
 """Trade border masks for masked copies that the client encodes.
 
-A mask commutes with sums and products by scalars, so it can be moved up to the inputs: instead of one ciphertext and a multiplication by a 0/1 plaintext on
-the way, the client sends the ciphertext several times, each blank outside a window of tiles. That costs uploads, and saves the noise of a
-plaintext product: about log2(N t) bits, often a whole prime.
+A mask commutes with sums and products by scalars, so it can be moved up to the inputs: instead of one ciphertext and
+a multiplication by a 0/1 plaintext on the way, the client sends the ciphertext several times, each blank outside a
+window of tiles. That costs uploads, and saves the noise of a plaintext product: about log2(N t) bits, often a whole
+prime.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class _Copier:
                 raise PackingError(node.out.name, f"a border mask does not pass {type(node.op).__name__}")
 
     def _combination(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
-        gather, weights, scatter = (self.old.constant(arg) for arg in node.args[1:])
+        gather, _, scatter = (self.old.constant(arg) for arg in node.args[1:])
         pairs = list(dict.fromkeys((position, window) for _, position, window in self._positions(scatter, wanted)))
         new_gather = np.full((gather.shape[0], len(pairs), gather.shape[2]), -1, dtype=np.int64)
         new_scatter = np.full((*scatter.shape[:2], len(pairs)), -1, dtype=np.int64)

@@ -17,8 +17,8 @@ from enclair.compiler.ir.ops.shape import DepthToSpace, Gather, Pad, Resize, Sli
 class Move:
     """Where the element at (channel, row, column) of the result comes from.
 
-    Along rows and columns: source = (position * step + start) // repeat. With ``block`` b > 1 channels and positions trade places:
-    ``deepen`` says in which direction, ``depth_first`` is ONNX's DCR order.
+    Along rows and columns: source = (position * step + start) // repeat. With ``block`` b > 1 channels and positions
+    trade places: ``deepen`` says in which direction, ``depth_first`` is ONNX's DCR order.
     """
 
     channels: tuple[int, ...] | None = None

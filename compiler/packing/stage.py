@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import networkx as nx
 import numpy as np
@@ -45,7 +46,7 @@ class Ring:
     limbs: int
     room_bits: float
     slot_vector_bits: float
-    costs: OpCosts = OpCosts()
+    costs: OpCosts = field(default_factory=OpCosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ def _with_growth(packed: PackedStage, ring: Ring, growth: Mapping[str, float]) -
         if grown[held.cipher.name] > ring.room_bits:
             raise PackingError(
                 name,
-                f"needs {grown[held.cipher.name]:.0f} bits of noise room, ring dimension {ring.ring_dim} with {ring.limbs} limbs"
-                f" has {ring.room_bits:.0f}",
+                f"needs {grown[held.cipher.name]:.0f} bits of noise room, "
+                f"ring dimension {ring.ring_dim} with {ring.limbs} limbs has {ring.room_bits:.0f}",
             )
     return replace(packed, growth={held.cipher.name: grown[held.cipher.name] for held in packed.results.values()})
 
@@ -144,24 +145,23 @@ Attempt = Callable[[], PackedStage]
 def _candidates(part: Graph, round_: int, ring: Ring, available: Mapping[str, Held]) -> Iterable[Attempt]:
     if blockable(part):
         for blocking in blockings(part, ring.ring_dim):
-            yield lambda blocking=blocking: _in_blocks(part, blocking, round_)
+            yield partial(_in_blocks, part, blocking, round_)
     try:
         traced = trace(part)
         units = list(tile_units(part, traced, ring.ring_dim))
-    except PackingError as failure:
-        error = failure
-
-        def fail() -> PackedStage:
-            raise error
-
-        yield fail
+    except PackingError as error:
+        yield partial(_fail, error)
         return
     for unit in units:
         tiling = make_tiling(part, traced, unit, ring.ring_dim)
         kept = _kept(part, tiling, available)
         for reused in [kept, {}] if kept else [{}]:
-            yield lambda tiling=tiling, reused=reused: _on_tiles(part, tiling, round_, reused)
-            yield lambda tiling=tiling, reused=reused: _with_copies(part, tiling, round_, reused)
+            yield partial(_on_tiles, part, tiling, round_, reused)
+            yield partial(_with_copies, part, tiling, round_, reused)
+
+
+def _fail(error: PackingError) -> PackedStage:
+    raise error
 
 
 def _kept(part: Graph, tiling: Tiling, available: Mapping[str, Held]) -> dict[str, Held]:
@@ -264,8 +264,9 @@ def _named(packed: PackedStage, prefix: str) -> PackedStage:
         return names.get(name, prefix + name)
 
     results = {
-        name: Held(Value(new_name(held.cipher.name), held.cipher.type), held.layout) for name, held in packed.results.items()
-    }  # fmt: skip
+        name: Held(Value(new_name(held.cipher.name), held.cipher.type), held.layout)
+        for name, held in packed.results.items()
+    }
     growth = {new_name(name): bits for name, bits in packed.growth.items()}
     return replace(packed, graph=rename(packed.graph, new_name), results=results, growth=growth)
 

@@ -1,4 +1,4 @@
-"""Ops that combine nearby pixels, in one form: a kernel over channels and taps, and a map of positions along each axis."""
+"""Ops that combine nearby pixels, in one form: a kernel over channels and taps, a map of positions along each axis."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Stencil:
 
 
 def stencil(op: Op, channels: int, weights: Array | None, scale_bits: int) -> Stencil | None:
-    """The stencil of a convolution or pool on images or signals; None for other ops. A signal is an image of one column."""
+    """The stencil of a convolution or pool on images or signals (images of one column); None for other ops."""
     match op:
         case Conv() if weights is not None:
             kernel = _two_axes(weights.reshape(op.groups, -1, *weights.shape[1:]))

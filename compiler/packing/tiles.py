@@ -1,8 +1,9 @@
 """Pack a connected part of a server stage on tiles: a slot is a tile, a ciphertext one position of one channel.
 
-Three steps. ``trace`` finds, for every value, which axis is the channel and how dense its pixels are. ``Tiling`` fixes grid, tile and, going back
-from the outputs, the window (core and halo) that each value needs: the receptive field of the whole stage. ``TileLowering`` writes the
-packed ops. Sums over the image leave tiles for ``SlotSums``, which the client finishes.
+Three steps. ``trace`` finds, for every value, which axis is the channel and how dense its pixels are. ``Tiling``
+fixes grid, tile and, going back from the outputs, the window (core and halo) that each value needs: the receptive
+field of the whole stage. ``TileLowering`` writes the packed ops. Sums over the image leave tiles for ``SlotSums``,
+which the client finishes.
 """
 
 from __future__ import annotations
@@ -230,9 +231,8 @@ class Tiling:
         """The layout of a value on the window it needs, or on another."""
         (top, bottom), (left, right) = window or self.windows[value.name]
         name = value.name
-        return Tiles(
-            shape_of(value), self.traced.axes[name], self.grid, self.tile(name), (top, left), (bottom, right), self.slots
-        )  # fmt: skip
+        low, high, axes = (top, left), (bottom, right), self.traced.axes[name]
+        return Tiles(shape_of(value), axes, self.grid, self.tile(name), low, high, self.slots)
 
 
 def tile_units(graph: Graph, traced: Traced, slots: int) -> Iterable[tuple[int, int]]:
@@ -267,8 +267,8 @@ def _grid(graph: Graph, traced: Traced, unit: tuple[int, int]) -> tuple[int, int
     for value in _on_tiles(graph, traced):
         _, _, height, width = traced.axes[value.name].extents(shape_of(value))
         d = traced.density[value.name]
-        rows = max(rows, -(-height // int(max(1, d[0] * unit[0]))))
-        columns = max(columns, -(-width // int(max(1, d[1] * unit[1]))))
+        rows = max(rows, -(-height // max(1, int(d[0] * unit[0]))))
+        columns = max(columns, -(-width // max(1, int(d[1] * unit[1]))))
     return rows, columns
 
 

@@ -1,6 +1,7 @@
 """Which constants are public: those that say nothing about what was learned.
 
-Single numbers (1/sqrt(d), 0.5 in a GELU) and the counts that averages divide by. Every other constant is a weight and stays on the server.
+Single numbers (1/sqrt(d), 0.5 in a GELU) and the counts that averages divide by. Every other constant is a weight and
+stays on the server.
 """
 
 from __future__ import annotations

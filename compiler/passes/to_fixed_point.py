@@ -58,8 +58,9 @@ class ToFixedPoint:
         %z = Relu() %y @client:1         ->   %z = Relu() %y @client:1
                                               %z.q = Requantise(shift=13, low=0, high=2047) %z @client:1
 
-    A value is rounded and saturated to its calibrated range, widened by ``margin``, where it goes up to the server and nowhere else. Weights get
-    ``weight_bits`` and activations ``activation_bits``, sign included. The error is not bounded here: the compiler measures it, or proves it.
+    A value is rounded and saturated to its calibrated range, widened by ``margin``, where it goes up to the server
+    and nowhere else. Weights get ``weight_bits`` and activations ``activation_bits``, sign included. The error is not
+    bounded here: the compiler measures it, or proves it.
     """
 
     produces: ClassVar[Stage] = Stage.FIXED
@@ -75,7 +76,7 @@ class ToFixedPoint:
 
 
 class _Converter:
-    """Builds the fixed-point graph. ``natural`` is the form in which a value is made, ``forms`` the others it was brought to."""
+    """Builds the fixed-point graph. ``natural`` is the form in which a value is made, ``forms`` are the others."""
 
     def __init__(self, old: Graph, options: ToFixedPoint) -> None:
         self.old, self.options = old, options
@@ -119,7 +120,7 @@ class _Converter:
             self._on_integers(node, self._aligned([self._on_wire(arg) for arg in node.args], node))
 
     def _product_on_client(self, node: Node) -> None:
-        """A product of two activations, rounded to their bits first: exact in any order, so that BLAS may compute it."""
+        """A product of two activations, rounded to their bits first: exact in any order, so BLAS may compute it."""
         self._on_integers(node, [self._rounded(arg) for arg in node.args])
 
     def _on_integers(self, node: Node, args: list[Value]) -> None:

@@ -43,7 +43,7 @@ class OpCosts:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one server stage takes: ciphertexts each way, server operations, and the time all that is estimated to take."""
+    """What one server stage takes: ciphertexts each way and server operations."""
 
     uploads: int
     answers: int

@@ -20,12 +20,12 @@ FEWEST_BITS, MOST_BITS = 6, 30
 SAFETY = 2.0
 """A calibrated bound is the largest gap on held-back samples times this."""
 FLOAT32_NOISE = 1e-6
-"""Relative to the output's range: below this the float32 model itself is not reproducible, so no calibrated bound is smaller."""
+"""Relative to the output's range: the float32 model itself is not reproducible below, so no calibrated bound is."""
 
 
 @dataclass(frozen=True, slots=True)
 class GapBound:
-    """A bound on |fixed point - float32| at the outputs. ``proven``, or ``calibrated``: measured on held-back samples, doubled."""
+    """A bound on |fixed point - float32| at the outputs: ``proven``, or ``calibrated`` (held-back samples, doubled)."""
 
     value: float
     kind: str
@@ -89,8 +89,8 @@ class PrecisionSearch:
         while (error := SAFETY * self._error(bits, bits)) > tolerance:
             if bits >= MOST_BITS:
                 raise CompileError(
-                    f"a tolerance of {tolerance:.3g} cannot be met: with {bits} bits for weights and activations the outputs are off by"
-                    f" {error / SAFETY:.3g} on the calibration data; ask for a larger tolerance"
+                    f"a tolerance of {tolerance:.3g} cannot be met: with {bits} bits for weights and activations the "
+                    f"outputs are off by {error / SAFETY:.3g} on the calibration data; ask for a larger tolerance"
                 )
             missing = log2(error / tolerance) if error < inf else MOST_BITS
             bits = min(MOST_BITS, bits + max(1, ceil(missing) - 1))
@@ -113,7 +113,7 @@ class PrecisionSearch:
         return max(gaps)
 
     def _bound(self, fixed: Graph) -> GapBound:
-        """The proven bound where it is no larger than a calibrated one would allow, or the graph is linear; else a calibrated one."""
+        """The proven bound where the graph is linear or the bound no larger than the calibrated one; else that one."""
         proven = error_bound(fixed)
         held_back = range(1, len(self.samples), 2) if len(self.samples) > 1 else range(1)
         calibrated = SAFETY * self._gap(fixed, held_back) + FLOAT32_NOISE * self.output_range()

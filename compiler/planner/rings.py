@@ -31,7 +31,7 @@ class DoesNotFit(Exception):
 
 
 def largest_sum(fixed: Graph) -> tuple[str, int]:
-    """The server value with the widest proven interval, and its largest magnitude. What the client sends up counts too."""
+    """The value with the widest proven interval that the server makes or gets, and its largest magnitude."""
     known = intervals(fixed)
     on_server = [node for node in fixed.nodes if node.place and node.place.side == "server"]
     seen = {arg.name for node in on_server for arg in (*node.args, node.out) if not fixed.is_constant(arg)}

@@ -1,8 +1,9 @@
 """Place ops on the two sides: fewest rounds first, then fewest elements over the wire.
 
-A node computed by the server in round r can read what the client had after round r - 1 and what the server has from rounds up to r; one
-computed by the client in round r can read the server's answers of rounds up to r. The earliest schedule gives every node its least round, so
-the number of rounds is minimal; a mixed integer program (HiGHS) then picks, among all placements with that many rounds, one with the least traffic.
+A node computed by the server in round r can read what the client had after round r - 1 and what the server has from
+rounds up to r; one computed by the client in round r can read the server's answers of rounds up to r. The earliest
+schedule gives every node its least round, so the number of rounds is minimal; a mixed integer program (HiGHS) then
+picks, among all placements with that many rounds, one with the least traffic.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class _Placement:
         result = milp(cost, constraints=constraint, bounds=Bounds(low, high), integrality=np.ones(count))
         if result.x is None:
             raise CompileError(f"no placement with {self.rounds} rounds was found: {result.message}")
-        return np.rint(result.x)
+        return np.asarray(np.rint(result.x))
 
     def _column(self, name: str, size: int, cost: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:  # type: ignore[type-arg]
         s = self.base[name]

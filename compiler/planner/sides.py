@@ -50,7 +50,7 @@ def sides_of(graph: Graph) -> dict[str, Side]:
 
 
 def side_of(graph: Graph, node: Node, producer: Node | None) -> Side:
-    """Where the node may run, from its op, from which arguments are weights, and from what produced its first argument."""
+    """Where the node may run, by its op, by which arguments are weights, and by what produced its first argument."""
     constants = [arg for arg in node.args if graph.is_constant(arg)]
     weighted = any(not is_public(graph, arg) for arg in constants) or (bool(constants) and _is_bias(node, producer))
     if isinstance(node.op, Conv | ConvTranspose | MatMul):

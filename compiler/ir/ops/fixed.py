@@ -54,7 +54,7 @@ class Quantise(Op):
 @register
 @dataclass(frozen=True, slots=True)
 class Requantise(Op):
-    """Divide integers by 2^shift, rounding half to even, then saturate to [low, high]. Lowers the scale by ``shift`` bits."""
+    """Divide integers by 2^shift, half to even, then saturate to [low, high]: the scale loses ``shift`` bits."""
 
     shift: int
     low: int
@@ -110,13 +110,13 @@ class Shift(Op):
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """Shifted left."""
-        return np.left_shift(args[0], self.bits)
+        return np.asarray(np.left_shift(args[0], self.bits))
 
 
 @register
 @dataclass(frozen=True, slots=True)
 class Refresh(Op):
-    """The same value, seen by the client: decrypted, rounded to fewer bits and encrypted anew between two server stages."""
+    """The same value, seen by the client between two server stages: decrypted, rounded to fewer bits, encrypted."""
 
     def result_type(self, *args: Type) -> TensorType:
         """The argument's type."""

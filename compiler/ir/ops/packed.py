@@ -1,6 +1,7 @@
 """Ops on slot vectors: what the client packs and unpacks, and what the server does with ciphertexts.
 
-In the clear a ciphertext array is an int64 array (count, slots); the meanings here are exact integers, without a modulus.
+In the clear a ciphertext array is an int64 array (count, slots); the meanings here are exact integers, without a
+modulus.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ class Unpack(Op):
 class LinearCombination(Op):
     """Sums of ciphertexts times integer scalars: a matrix product on gathered ciphertexts, in groups.
 
-    Arguments: ciphertexts x; ``gather`` (groups, positions, taps), ciphertext numbers, -1 for none; ``weights`` (groups, channels, taps),
-    fixed point; ``scatter`` (groups, channels, positions), the number of the result, -1 for none.
+    Arguments: ciphertexts x; ``gather`` (groups, positions, taps), ciphertext numbers, -1 for none; ``weights``
+    (groups, channels, taps), fixed point; ``scatter`` (groups, channels, positions), the number of the result, -1 for
+    none.
 
         out[scatter[g, o, p]] = sum_k weights[g, o, k] * x[gather[g, p, k]]
 
@@ -132,7 +134,10 @@ class SlotCombination(Op):
 @register
 @dataclass(frozen=True, slots=True)
 class AddPlain(Op):
-    """Add a constant tensor to the values a layout holds. Arguments: ciphertexts, the fixed-point constant (layout's shape)."""
+    """Add a constant tensor to the values a layout holds.
+
+    Arguments: ciphertexts, the fixed-point constant, which broadcasts to the layout's shape.
+    """
 
     layout: Layout
 
@@ -157,7 +162,7 @@ class AddPlain(Op):
 @register
 @dataclass(frozen=True, slots=True)
 class MaskSlots(Op):
-    """Set the slots outside the image to zero: a multiplication by a 0/1 plaintext for every ciphertext that has some."""
+    """Set the slots outside the image to zero: a 0/1 plaintext for every ciphertext that has some."""
 
     layout: Tiles
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
+
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.packed import (
@@ -12,6 +14,7 @@ from enclair.compiler.ir.ops.packed import (
     AddPlain,
     ConcatCiphers,
     LinearCombination,
+    MaskSlots,
     SelectCiphers,
     SlotCombination,
     SubtractCiphers,
@@ -66,11 +69,21 @@ def apply(op: Op, args: list[Any], evaluator: Evaluator[Cipher]) -> Ciphers[Ciph
         return evaluator.slot_combination(x, rows, cols, vectors, op.outputs)
     if isinstance(op, AddPlain):
         return evaluator.add_vectors(args[0], op.vectors(args[1]))
+    if isinstance(op, MaskSlots):
+        return _mask(op, args[0], evaluator)
     if isinstance(op, AddCiphers):
         return evaluator.add(*args)
     if isinstance(op, SubtractCiphers):
         return evaluator.subtract(*args)
     return _rearrange(op, args)
+
+
+def _mask(op: MaskSlots, x: Ciphers[Cipher], evaluator: Evaluator[Cipher]) -> Ciphers[Cipher]:
+    numbers, vectors = op.masked()
+    each = np.arange(len(numbers))
+    masked = evaluator.slot_combination([x[number] for number in numbers], each, each, vectors, len(each))
+    replaced = dict(zip(numbers.tolist(), masked, strict=True))
+    return [replaced.get(number, cipher) for number, cipher in enumerate(x)]
 
 
 def _rearrange(op: Op, args: list[Any]) -> Ciphers[Cipher]:

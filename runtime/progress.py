@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from enclair.compiler.ir.graph import Graph, Node
-from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, SlotCombination
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
 from enclair.compiler.ir.types import CipherType
 from enclair.compiler.program import Exchange, Program
 
@@ -21,7 +21,7 @@ SCALAR_TERM_MS, VECTOR_TERM_MS, ADD_PLAIN_MS, OTHER_MS = 0.25, 1.2, 1.0, 0.1
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run: the part done (0 to 1), what was just done, seconds so far and seconds left as far as known."""
+    """A moment of a run: the part done (0 to 1), what was just done, seconds so far, seconds left where known."""
 
     done: float
     what: str
@@ -75,5 +75,7 @@ def node_work(graph: Graph, node: Node) -> float:
         return float(np.count_nonzero(graph.constant(weights))) * positions * SCALAR_TERM_MS
     if isinstance(node.op, SlotCombination):
         return len(graph.constant(node.args[1])) * VECTOR_TERM_MS
+    if isinstance(node.op, MaskSlots):
+        return len(node.op.masked()[0]) * VECTOR_TERM_MS
     count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
     return count * (ADD_PLAIN_MS if isinstance(node.op, AddPlain) else OTHER_MS)

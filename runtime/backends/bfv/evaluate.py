@@ -5,7 +5,7 @@ No rotation and no product of ciphertexts is needed, so there are no evaluation 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -26,8 +26,6 @@ from enclair.runtime.backends.interface import Integers
 BfvCipher: TypeAlias = tuple[Ciphertext, ...]
 """The same slots under each plaintext modulus."""
 
-Term: TypeAlias = tuple[int, ...]
-
 ENCODED_AT_ONCE = 64
 """Plaintexts of weights held in memory together: 64 x about 0.3 MB at N = 8192."""
 
@@ -39,10 +37,11 @@ class Residue:
     context: Context
     public_key: Any
     tag: bytes
+    zero_plaintext: Plaintext
 
     def zero(self) -> Ciphertext:
         """A fresh encryption of zero."""
-        return self.context.scheme.Encrypt(self.public_key, self.context.encode(np.zeros(1, dtype=np.int64)))
+        return self.context.scheme.Encrypt(self.public_key, self.zero_plaintext)
 
 
 class BfvEvaluator:
@@ -60,7 +59,7 @@ class BfvEvaluator:
         contexts = open_contexts(parameters)
         keys = read_public_key(public_key, contexts)
         self._residues = tuple(
-            Residue(context, context.read_public_key(limbs, tag), tag)
+            Residue(context, context.read_public_key(limbs, tag), tag, context.encode_constant(0))
             for context, (tag, limbs) in zip(contexts, keys, strict=True)
         )
         self._noise: FloodNoise = open_noise(parameters)
@@ -149,51 +148,65 @@ class BfvEvaluator:
 def _combine(
     residue: Residue, x: Sequence[Ciphertext], rows: Integers, cols: Integers, values: Integers, outputs: int
 ) -> list[Ciphertext]:
-    """Sums of terms: all rows in turn for a few weights at a time, so that each weight is encoded once.
+    """Sums of terms with scalar weights.
 
     OpenFHE lifts a plaintext to [0, t), so a factor -1 would grow the noise by t - 1: magnitudes are multiplied, signs
     are subtractions.
     """
     context = residue.context
-    sums: list[Ciphertext | None] = [None] * outputs
     weights = centred(values, context.plaintext_modulus)
     magnitudes, which = np.unique(np.abs(weights), return_inverse=True)
-    for start in range(0, len(magnitudes), ENCODED_AT_ONCE):
-        plaintexts = parallel_map(context.encode_constant, magnitudes[start : start + ENCODED_AT_ONCE].tolist())
-        taken = np.flatnonzero((which >= start) & (which < start + ENCODED_AT_ONCE))
-        table = np.stack([rows[taken], which[taken] - start, weights[taken] < 0, cols[taken]], axis=1)
-        batch: list[Term] = [tuple(term) for term in table.tolist()]
-        parallel_map(partial(_accumulate, context, x, plaintexts, sums), _shares(batch))
-    return _zeros_for_none(residue, sums)
-
-
-def _accumulate(
-    context: Context,
-    x: Sequence[Ciphertext],
-    plaintexts: list[Plaintext],
-    sums: list[Ciphertext | None],
-    batch: list[Term],
-) -> None:
-    """Add (row, magnitude, is negative, column) terms to the sums. No other thread has these rows."""
-    for (row, magnitude, negative), group in groupby(sorted(batch), key=lambda term: term[:3]):
-        same_weight = _sum(context, [x[term[3]] for term in group])
-        term = context.scheme.EvalMult(same_weight, plaintexts[magnitude])
-        _add_to(context, sums, row, context.scheme.EvalNegate(term) if negative else term)
+    table = np.stack([rows, which, weights < 0, cols], axis=1)
+    return _sum_products(residue, x, table, lambda i: context.encode_constant(int(magnitudes[i])), outputs)
 
 
 def _combine_slots(
     residue: Residue, x: Sequence[Ciphertext], rows: Integers, cols: Integers, vectors: Integers, outputs: int
 ) -> list[Ciphertext]:
+    """Sums of terms with vectors. Many are the same border mask."""
     context = residue.context
+    numbers: dict[bytes, int] = {}
+    which = np.array([numbers.setdefault(vector.tobytes(), len(numbers)) for vector in vectors], dtype=np.int64)
+    distinct = [np.frombuffer(data, dtype=np.int64) for data in numbers]
+    table = np.stack([rows, which, np.zeros_like(which), cols], axis=1)
+    encode = partial(_encode_centred, context, distinct)
+    return _sum_products(residue, x, table, encode, outputs)
+
+
+def _sum_products(
+    residue: Residue, x: Sequence[Ciphertext], table: Integers, encode: Callable[[int], Plaintext], outputs: int
+) -> list[Ciphertext]:
+    """Sums over a table of (row, factor, is negative, column), a few factors at a time: each is encoded once."""
     sums: list[Ciphertext | None] = [None] * outputs
+    for start in range(0, int(table[:, 1].max(initial=-1)) + 1, ENCODED_AT_ONCE):
+        stop = min(start + ENCODED_AT_ONCE, int(table[:, 1].max()) + 1)
+        plaintexts = dict(zip(range(start, stop), parallel_map(encode, range(start, stop)), strict=True))
+        taken = table[(table[:, 1] >= start) & (table[:, 1] < stop)]
+        parallel_map(partial(_accumulate, residue.context, x, plaintexts, sums), _shares(taken))
+    return [residue.zero() if total is None else total for total in sums]
 
-    def work(share: list[Term]) -> None:
-        for row, col, i in share:
-            factor = context.encode(centred(vectors[i], context.plaintext_modulus))
-            _add_to(context, sums, row, context.scheme.EvalMult(x[col], factor))
 
-    parallel_map(work, _shares(list(zip(rows.tolist(), cols.tolist(), range(len(rows)), strict=True))))
-    return _zeros_for_none(residue, sums)
+def _accumulate(
+    context: Context,
+    x: Sequence[Ciphertext],
+    plaintexts: Mapping[int, Plaintext],
+    sums: list[Ciphertext | None],
+    table: Integers,
+) -> None:
+    """Add terms to the sums. No other thread has these rows; terms with the same factor share a product."""
+    terms_in_order: list[list[int]] = sorted(table.tolist())
+    for (row, factor, negative), group in groupby(terms_in_order, key=lambda term: term[:3]):
+        product = context.scheme.EvalMult(_sum(context, [x[term[3]] for term in group]), plaintexts[factor])
+        _add_to(context, sums, row, context.scheme.EvalNegate(product) if negative else product)
+
+
+def _shares(table: Integers) -> list[Integers]:
+    """As many parts of a table as there are cores; the terms of a row stay together."""
+    return [table[table[:, 0] % cores() == core] for core in range(cores())]
+
+
+def _encode_centred(context: Context, vectors: Sequence[Integers], i: int) -> Plaintext:
+    return context.encode(centred(vectors[i], context.plaintext_modulus))
 
 
 def _add_vectors(context: Context, x: Sequence[Ciphertext], vectors: Integers) -> list[Ciphertext]:
@@ -205,14 +218,6 @@ def _add_vectors(context: Context, x: Sequence[Ciphertext], vectors: Integers) -
         return context.scheme.EvalAdd(ciphertext, context.encode(np.ascontiguousarray(full)))
 
     return parallel_map(work, list(zip(x, vectors, strict=True)))
-
-
-def _shares(batch: list[Term]) -> list[list[Term]]:
-    """Terms in as many shares as there are cores; those of a row, their first entry, stay together."""
-    shares: list[list[Term]] = [[] for _ in range(cores())]
-    for term in batch:
-        shares[term[0] % len(shares)].append(term)
-    return shares
 
 
 def _sum(context: Context, ciphertexts: list[Ciphertext]) -> Ciphertext:
@@ -229,7 +234,3 @@ def _add_to(context: Context, sums: list[Ciphertext | None], row: int, term: Cip
         sums[row] = term
     else:
         context.scheme.EvalAddInPlace(sums[row], term)
-
-
-def _zeros_for_none(residue: Residue, sums: list[Ciphertext | None]) -> list[Ciphertext]:
-    return [residue.zero() if total is None else total for total in sums]

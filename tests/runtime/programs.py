@@ -55,10 +55,15 @@ def tiny_program(parameters: BfvParameters = SMALL, seed: int = 0) -> Program:
 
 def tiny_reference(x: Array, seed: int = 0) -> Array:
     """What the program must give, bit for bit."""
-    weights = draw_weights(seed)
-    hidden = np.rint(x * 2**BITS).astype(np.int64) @ weights.first.T + weights.bias
+    weights, hidden = draw_weights(seed), tiny_hidden(x, seed)
     relu = np.clip(np.rint(hidden / 2**BITS).astype(np.int64), 0, 200)
     return (relu @ weights.second.T + hidden) / 2 ** (2 * BITS)
+
+
+def tiny_hidden(x: Array, seed: int = 0) -> Array:
+    """What the client sees after the first round."""
+    weights = draw_weights(seed)
+    return np.rint(x * 2**BITS).astype(np.int64) @ weights.first.T + weights.bias
 
 
 def _prologue(slots: int) -> tuple[Graph, Value]:

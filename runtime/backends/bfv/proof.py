@@ -60,4 +60,4 @@ def room_filling_weights(parameters: BfvParameters) -> list[int]:
     most = min(parameters.plaintext_moduli).bit_length() - 3
     bits = max(0, math.floor(sum_room_bits(parameters)))
     steps = [most] * (bits // most) + [bits % most]
-    return [(-1) ** i * 2**step for i, step in enumerate(steps)]
+    return [-((-1) ** i) * 2**step for i, step in enumerate(steps)]

@@ -197,7 +197,7 @@ def _accumulate(
     terms_in_order: list[list[int]] = sorted(table.tolist())
     for (row, factor, negative), group in groupby(terms_in_order, key=lambda term: term[:3]):
         product = context.scheme.EvalMult(_sum(context, [x[term[3]] for term in group]), plaintexts[factor])
-        _add_to(context, sums, row, context.scheme.EvalNegate(product) if negative else product)
+        _add_to(context, sums, row, product, subtract=bool(negative))
 
 
 def _shares(table: Integers) -> list[Integers]:
@@ -229,8 +229,10 @@ def _sum(context: Context, ciphertexts: list[Ciphertext]) -> Ciphertext:
     return total
 
 
-def _add_to(context: Context, sums: list[Ciphertext | None], row: int, term: Ciphertext) -> None:
+def _add_to(context: Context, sums: list[Ciphertext | None], row: int, term: Ciphertext, *, subtract: bool) -> None:
     if sums[row] is None:
-        sums[row] = term
+        sums[row] = context.scheme.EvalNegate(term) if subtract else term
+    elif subtract:
+        context.scheme.EvalSubInPlace(sums[row], term)
     else:
         context.scheme.EvalAddInPlace(sums[row], term)

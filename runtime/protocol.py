@@ -102,22 +102,33 @@ def registration_envelope(program: str, parameters: BfvParameters, key_id: str) 
     return Envelope(MessageType.PUBLIC_KEY, program, parameters.digest(), key_id, NO_SESSION, 0, moduli)
 
 
+def split_messages(data: bytes) -> list[bytes]:
+    """The messages that stand one after another in a file. Each is whole; it is still to be opened.
+
+    Raises:
+        MessageError: the data are not messages, of another version, or the last one is cut.
+    """
+    messages, start = [], 0
+    while start < len(data) or not messages:
+        needed = _message_bytes(data[start : start + _HEADER.size])
+        messages.append(data[start : start + needed])
+        start += needed
+    if start != len(data):
+        raise Truncated(f"the message says it has {needed} bytes, got {len(messages[-1])}: send it again")
+    return messages
+
+
 def read_message(message: bytes) -> tuple[Envelope, bytes]:
     """Envelope and payload of a whole, unaltered message, whoever it is for.
 
     Raises:
         MessageError: not a message, of another version or type, truncated, or altered.
     """
-    _check_magic(message)
-    if len(message) < _HEADER.size + CHECKSUM_BYTES:
-        raise Truncated(
-            f"a message has at least {_HEADER.size + CHECKSUM_BYTES} bytes, got {len(message)}: send it again"
-        )
-    _, version, type_, program, parameters, key, session, round_, count, length = _HEADER.unpack_from(message)
-    if version != VERSION:
-        raise WrongVersion(f"messages of version {VERSION} are read here, got version {version}: update the older side")
-    _check_length(message, length)
+    needed = _message_bytes(message)
+    if len(message) != needed:
+        raise Truncated(f"the message says it has {needed} bytes, got {len(message)}: send it again")
     _check_sum(message)
+    _, _, type_, program, parameters, key, session, round_, count, _ = _HEADER.unpack_from(message)
     if type_ not in set(MessageType):
         raise WrongType(f"message types are {', '.join(f'{t.value} ({t.name})' for t in MessageType)}, got {type_}")
     envelope = Envelope(MessageType(type_), program.hex(), parameters.hex(), key.hex(), session.hex(), round_, count)
@@ -174,10 +185,17 @@ def _check_magic(message: bytes) -> None:
         raise NotAMessage(f"a message begins with {MAGIC!r}, got {message[:8]!r}: this is not a message of enclair")
 
 
-def _check_length(message: bytes, length: int) -> None:
-    needed = _HEADER.size + length + CHECKSUM_BYTES
-    if len(message) != needed:
-        raise Truncated(f"the message says it has {needed} bytes, got {len(message)}: send it again")
+def _message_bytes(begin: bytes) -> int:
+    """The bytes that a message says it has, checksum included."""
+    _check_magic(begin)
+    if len(begin) < _HEADER.size:
+        raise Truncated(
+            f"a message has at least {_HEADER.size + CHECKSUM_BYTES} bytes, got {len(begin)}: send it again"
+        )
+    _, version, *_, length = _HEADER.unpack_from(begin)
+    if version != VERSION:
+        raise WrongVersion(f"messages of version {VERSION} are read here, got version {version}: update the older side")
+    return _HEADER.size + int(length) + CHECKSUM_BYTES
 
 
 def _check_sum(message: bytes) -> None:

@@ -30,6 +30,12 @@ def to_graph(model: Any, sample_inputs: Any = None, limits: Limits | None = None
     Raises:
         ModelFileError, ModelShapeError, UnsupportedModel, MissingDependencyError: as their docstrings say.
     """
+    loaded = to_onnx(model, sample_inputs, limits)
+    return convert(loaded, sample_shapes(loaded, sample_inputs), limits), loaded
+
+
+def to_onnx(model: Any, sample_inputs: Any = None, limits: Limits | None = None) -> onnx.ModelProto:
+    """The checked ONNX model of whatever the user has; arguments and errors as ``to_graph``'s."""
     if is_module(model):
         if sample_inputs is None:
             raise ModelShapeError("a PyTorch module has no shapes of its own: give sample inputs")
@@ -39,8 +45,7 @@ def to_graph(model: Any, sample_inputs: Any = None, limits: Limits | None = None
             "a model is a torch.nn.Module, the path of an .onnx file, its bytes or an onnx.ModelProto, "
             f"got {type(model).__name__}: export it to ONNX"
         )
-    loaded = load(model, limits)
-    return convert(loaded, sample_shapes(loaded, sample_inputs), limits), loaded
+    return load(model, limits)
 
 
 def sample_shapes(model: onnx.ModelProto, sample_inputs: Any) -> dict[str, tuple[int, ...]]:

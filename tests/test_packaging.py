@@ -56,7 +56,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
 
 def test_wheel_holds_all_code_under_enclair(wheel: ZipFile) -> None:
     code = {f"enclair/{path.relative_to(ROOT)}" for part in PARTS for path in (ROOT / part).rglob("*.py")}
-    code |= {f"enclair/{path.name}" for path in (ROOT / "src" / "enclair").glob("*.py")}
+    own = ROOT / "src" / "enclair"
+    code |= {f"enclair/{path.relative_to(own)}" for pattern in ("*.py", "cli/*.py") for path in own.glob(pattern)}
     assert code == {name for name in wheel.namelist() if name.endswith(".py")}
 
 
@@ -93,7 +94,13 @@ def test_link_leads_to_the_top_level_folder(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["enclair.runtime.server", "enclair.runtime.executor", "enclair.runtime.backends.bfv.evaluate"]
+    "module",
+    [
+        "enclair.cli.server_commands",
+        "enclair.runtime.server",
+        "enclair.runtime.executor",
+        "enclair.runtime.backends.bfv.evaluate",
+    ],
 )
 def test_server_code_loads_no_secret_key_code(module: str, tmp_path: Path) -> None:
     assert SECRET_KEY_MODULE not in loaded_by(module, tmp_path)
@@ -104,6 +111,10 @@ def test_compiler_loads_neither_openfhe_nor_torch_nor_the_runtime(module: str, t
     assert not {"openfhe", "torch", "enclair.runtime", "enclair.frontends"} & loaded_by(module, tmp_path)
 
 
-@pytest.mark.parametrize("module", ["enclair", "enclair.frontends"])
+def test_the_package_alone_loads_nothing_large(tmp_path: Path) -> None:
+    assert not {"openfhe", "torch", "onnxruntime", "onnx", "numpy", "scipy"} & loaded_by("enclair", tmp_path)
+
+
+@pytest.mark.parametrize("module", ["enclair", "enclair.api", "enclair.cli", "enclair.frontends"])
 def test_compiling_onnx_loads_neither_openfhe_nor_torch(module: str, tmp_path: Path) -> None:
     assert not {"openfhe", "torch"} & loaded_by(module, tmp_path)

@@ -1,0 +1,214 @@
+"""Commands of who owns the model: compile, inspect, verify, run, export-client; and doctor."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from enclair.cli.files import arrays_as_bytes, check_output, check_path, read_arrays, write_file
+from enclair.cli.options import Clip, Force, Inputs, Json, Output, ProgramFile
+from enclair.cli.output import emit, note, progress_bar, size_text, steps
+from enclair.compiler.ir.errors import InputError
+
+
+def compile_model(
+    model: Annotated[Path, typer.Argument(help="The model, an .onnx file.", metavar="MODEL")],
+    inputs: Annotated[
+        Path, typer.Option("--inputs", help=".npz file with real samples of each input; they show the ranges.")
+    ],
+    output: Output,
+    mode: Annotated[str, typer.Option(help="split: the server computes with weights, the client the rest.")] = "split",
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest gap to the float model, in the outputs' units [1e-4 of their range].")
+    ] = None,
+    activation_bits: Annotated[int | None, typer.Option(help="Bits of activations, instead of a tolerance.")] = None,
+    weight_bits: Annotated[int | None, typer.Option(help="Bits of weights, instead of a tolerance.")] = None,
+    margin: Annotated[float, typer.Option(help="Share by which the ranges of the samples are widened.")] = 0.25,
+    input_range: Annotated[
+        list[str] | None, typer.Option(help="NAME=LOW:HIGH: the range of an input, instead of the samples'.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Leading dimension, where the model leaves it open.")] = 1,
+    name: Annotated[str | None, typer.Option(help="Name of the program [the file's].")] = None,
+    no_source: Annotated[
+        bool, typer.Option("--no-source", help="Leave the original model out; verify needs it.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Compile an ONNX model into a program that runs on encrypted data."""
+    import enclair
+
+    check_output(output, force=force)
+    check_path(model)
+    start = time.perf_counter()
+    with steps() as step:
+        program = enclair.compile(
+            model,
+            read_arrays(inputs),
+            mode=mode,
+            tolerance=tolerance,
+            activation_bits=activation_bits,
+            weight_bits=weight_bits,
+            margin=margin,
+            input_ranges=dict(_range(text) for text in input_range or []),
+            batch=batch,
+            name=name,
+            progress=step,
+        )
+        enclair.save(program, output, source=not no_source)
+    facts = program.facts
+    data = {
+        "program": str(output),
+        "name": program.name,
+        "digest": program.digest(),
+        "rounds": len(program.rounds),
+        "activation_bits": facts["activation_bits"],
+        "weight_bits": facts["weight_bits"],
+        "tolerance": facts["tolerance"],
+        "gap_bound": facts["gap_bound"],
+        "samples": facts["samples"],
+        "parameters": asdict(program.parameters),
+        "bytes": output.stat().st_size,
+        "seconds": time.perf_counter() - start,
+    }
+    if derived := facts["samples"]["derived"]:
+        note(f"{derived} samples were derived from the {facts['samples']['given']} given: better give more")
+    bound = facts["gap_bound"]
+    text = (
+        f"{output}: {len(program.rounds)} rounds, {facts['activation_bits']}-bit activations,"
+        f" {facts['weight_bits']}-bit weights, gap to the float model at most {bound['value']:.3g} ({bound['kind']});"
+        f" {size_text(data['bytes'])}, {data['seconds']:.1f} s"
+    )
+    emit(data, text, as_json=as_json)
+
+
+def inspect(program: ProgramFile, as_json: Json = False) -> None:
+    """Say what a program does, costs, and shows to whom."""
+    import enclair
+
+    report = enclair.inspect(enclair.load(program))
+    emit(report.to_json(), "" if as_json else report.to_text(), as_json=as_json)
+
+
+def verify(
+    program: ProgramFile,
+    inputs: Inputs,
+    backend: Annotated[
+        str, typer.Option(help="Of the last execution: bfv; or simulated or clear, without OpenFHE.")
+    ] = "bfv",
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Compare every value that the client decrypts.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the same inputs in float, fixed point, simulated and encrypted. Exits with 1 if a gap passes its bound."""
+    import enclair
+    from enclair.cli.verification_text import verification_text
+
+    with progress_bar() as progress:
+        result = enclair.verify(
+            enclair.load(program), read_arrays(inputs), backend, per_layer=per_layer, progress=progress
+        )
+    emit(result.to_json(), "" if as_json else verification_text(result), as_json=as_json)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def run(
+    program: ProgramFile,
+    inputs: Inputs,
+    output: Output,
+    backend: Annotated[str, typer.Option(help="bfv; or simulated or clear, which encrypt nothing.")] = "bfv",
+    clip: Clip = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run all rounds in one process, client and server, with nothing but bytes between them."""
+    import enclair
+
+    check_output(output, force=force)
+    with progress_bar() as progress:
+        session = enclair.Session(enclair.load(program), backend, progress=progress)
+        result = session.run(read_arrays(inputs), clip=clip)
+    write_file(output, arrays_as_bytes(result.outputs), force=force)
+    traffic, seconds = result.traffic, result.seconds
+    data = {
+        "outputs": {name: list(array.shape) for name, array in result.outputs.items()},
+        "output": str(output),
+        "backend": backend,
+        "rounds": result.rounds,
+        "batches": result.batches,
+        "seconds": seconds,
+        "parts": result.parts,
+        "bytes": asdict(traffic),
+        "peak_rss": result.peak_rss,
+        "clipped": result.clipped,
+        "saturated": result.saturated,
+    }
+    text = (
+        f"{output}: {result.batches} x {result.rounds} rounds in {seconds['total']:.1f} s"
+        f" (client {seconds['client']:.1f}, server {seconds['server']:.1f}), keys {seconds['keys']:.1f} s;"
+        f" {size_text(traffic.up)} up, {size_text(traffic.down)} down"
+    )
+    note_limits(result.clipped, result.saturated)
+    emit(data, text, as_json=as_json)
+
+
+def export_client(program: ProgramFile, output: Output, force: Force = False, as_json: Json = False) -> None:
+    """Write the client's part of a program: stages, layouts, parameters, and no weight of the server's layers."""
+    import enclair
+
+    check_output(output, force=force)
+    client = enclair.load(program).for_client()
+    enclair.save_client(client, output)
+    data = {"client": str(output), "name": client.name, "digest": client.digest(), "bytes": output.stat().st_size}
+    emit(data, f"{output}: the client's part of {client.name}, {size_text(output.stat().st_size)}", as_json=as_json)
+
+
+def doctor(
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Folder for keys to check [the working directory].")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check interpreter, OpenFHE, threads, memory; print a remedy for each fault. Exits with 1 if there is one."""
+    from enclair.doctor import run_checks
+
+    checks = run_checks(keys)
+    ok = all(check.ok for check in checks)
+    lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}" for check in checks]
+    remedies = [f"      {check.name}: {check.remedy}" for check in checks if not check.ok]
+    emit({"ok": ok, "checks": [asdict(check) for check in checks]}, "\n".join(lines + remedies), as_json=as_json)
+    if not ok:
+        raise typer.Exit(1)
+
+
+def note_limits(clipped: dict[str, int], saturated: dict[str, int]) -> None:
+    """Say on stderr what was cut off: the stated gap to the float model does not hold then."""
+    if count := sum(clipped.values()):
+        note(f"{count} input elements were clipped to the range compiled for")
+    if count := sum(saturated.values()):
+        note(f"{count} intermediate values saturated: the bound on the gap to the float model does not hold here")
+
+
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    name, _, interval = text.rpartition("=")
+    low, _, high = interval.partition(":")
+    try:
+        return name, (float(low), float(high))
+    except ValueError:
+        raise InputError(f"--input-range is NAME=LOW:HIGH, for instance x=0:1, got {text!r}") from None
+
+
+COMMANDS = {
+    "compile": compile_model,
+    "inspect": inspect,
+    "verify": verify,
+    "run": run,
+    "export-client": export_client,
+    "doctor": doctor,
+}

@@ -1,0 +1,89 @@
+"""The command of who serves the model: serve-stage. It reads public keys only, and refuses secret ones."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from enclair.cli.files import check_output, read_file, write_file
+from enclair.cli.options import Force, Json, MessageIn, Output, ProgramFile
+from enclair.cli.output import emit, progress_bar, size_text
+from enclair.runtime.errors import SecretKeyOffered
+
+if TYPE_CHECKING:
+    from enclair.compiler.program import Program
+    from enclair.runtime.progress import Report
+
+
+def serve_stage(
+    program: ProgramFile,
+    public_key: Annotated[Path, typer.Option("--public-key", help="The client's public.key.")],
+    state: Annotated[Path, typer.Option("--state", help="Folder in which the server remembers sessions.")],
+    message: MessageIn,
+    output: Output,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Compute one round on ciphertexts. A round is served once."""
+    import enclair
+    from enclair.runtime.protocol import read_message, split_messages
+
+    check_output(output, force=force)
+    _refuse_secret_keys(state)
+    loaded = enclair.load(program)
+    registration = read_file(public_key, "the client's public.key")
+    uploads = split_messages(read_file(message, "the client's upload"))
+    envelopes = [read_message(upload)[0] for upload in uploads]
+    start = time.perf_counter()
+    with progress_bar() as progress:
+        answers = _serve(loaded, registration, state, uploads, progress)
+    write_file(output, b"".join(answers), force=force)
+    size, seconds = sum(map(len, answers)), time.perf_counter() - start
+    data = {
+        "output": str(output),
+        "session": envelopes[0].session,
+        "round": envelopes[0].round,
+        "rounds": len(loaded.rounds),
+        "batches": len(uploads),
+        "bytes": {"up": sum(map(len, uploads)), "down": size},
+        "seconds": seconds,
+    }
+    text = f"{output}: answer of round {envelopes[0].round} of {len(loaded.rounds)}, {size_text(size)}, {seconds:.1f} s"
+    emit(data, text, as_json=as_json)
+
+
+def _serve(
+    program: Program, registration: bytes, state: Path, uploads: list[bytes], progress: Report | None
+) -> list[bytes]:
+    from enclair.runtime.backends.evaluators import make_evaluator
+    from enclair.runtime.progress import Meter, graph_work, node_work
+    from enclair.runtime.protocol import read_message
+    from enclair.runtime.server import Server, check_key, kept_counts, read_registration
+    from enclair.runtime.store import DirectoryStore
+
+    evaluator = make_evaluator("bfv", program.parameters, read_registration(program, registration))
+    check_key(evaluator, read_message(registration)[0].key)
+    store = DirectoryStore(state, evaluator, kept_counts(program))
+    server = Server(program, evaluator, store)
+    graphs = {number: round_.server for number, round_ in enumerate(program.rounds, 1)}
+    graph = graphs.get(read_message(uploads[0])[0].round)
+    if graph is not None:
+        meter = Meter(len(uploads) * graph_work(graph), progress)
+        server.observe = lambda node: meter.advance(node_work(graph, node), str(node.out))
+    return [server.run_round(upload) for upload in uploads]
+
+
+def _refuse_secret_keys(state: Path) -> None:
+    from enclair.runtime.protocol import SECRET_KEY_MAGIC
+
+    for path in sorted(state.iterdir()) if state.is_dir() else ():
+        if path.is_file() and path.read_bytes()[: len(SECRET_KEY_MAGIC)] == SECRET_KEY_MAGIC:
+            raise SecretKeyOffered(
+                f"{path} is a secret key: it must never be on the server; remove it and make new keys"
+            )
+
+
+COMMANDS = {"serve-stage": serve_stage}

@@ -43,7 +43,7 @@ class Evaluator(Protocol[Cipher]):
             gather: (groups, positions, taps), numbers of ciphertexts, -1 for none.
             weights: (groups, channels, taps).
             scatter: (groups, channels, positions), numbers of results, -1 for none.
-            outputs: number of results; those without a term are encryptions of zero.
+            outputs: number of results; those without a term are zero.
 
         Raises:
             ValueRangeError: a weight beyond half the plaintext modulus.

@@ -104,7 +104,7 @@ class SimulatedEvaluator:
             NoiseExhausted: the flooding noise would not be ``flood_bits`` above the noise of the sums.
         """
         for number, cipher in enumerate(x):
-            self._check_room(number, float(np.log2(cipher.noise.max())))
+            self._check_room(number, float(np.log2(max(cipher.noise.max(), 1.0))))
         return write_ciphers(SimulatedCipher(c.slots, c.noise + self._flood()) for c in x)
 
     def _check_room(self, number: int, noise_bits: float) -> None:
@@ -126,12 +126,10 @@ class SimulatedEvaluator:
     def _grown(
         self, x: list[SimulatedCipher], rows: Integers, cols: Integers, growth: list[NDArray[np.float64]], outputs: int
     ) -> NDArray[np.float64]:
-        """Noise (outputs, moduli) of sums; that of a fresh encryption of zero where a sum has no term."""
+        """Noise (outputs, moduli) of sums; none where a sum has no term."""
         before, shape = _noise(x), (outputs, len(x))
         parts = [weight_matrix(rows, cols, factors, shape) @ before[:, i] for i, factors in enumerate(growth)]
-        noise = np.stack(parts, axis=1)
-        noise[np.bincount(rows, minlength=outputs) == 0] = 2.0 ** zero_noise_bits(self.parameters.ring_dim)
-        return noise
+        return np.stack(parts, axis=1)
 
     def _ciphers(self, slots: Exact, noise: NDArray[np.float64]) -> list[SimulatedCipher]:
         wrapped = wrap(slots, self.parameters.modulus)

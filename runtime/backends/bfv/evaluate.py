@@ -43,6 +43,13 @@ class Residue:
         """A fresh encryption of zero."""
         return self.context.scheme.Encrypt(self.public_key, self.zero_plaintext)
 
+    def empty_sum(self) -> Ciphertext:
+        """The ciphertext (0, 0): zero without noise.
+
+        An answer adds a fresh encryption of zero to it as to any other.
+        """
+        return self.context.read_ciphertext(np.zeros(self.context.ciphertext.shape, dtype=np.uint64), self.tag)
+
 
 class BfvEvaluator:
     """The operations of ``interface.Evaluator`` under one client's public key."""
@@ -183,7 +190,7 @@ def _sum_products(
         plaintexts = dict(zip(range(start, stop), parallel_map(encode, range(start, stop)), strict=True))
         taken = table[(table[:, 1] >= start) & (table[:, 1] < stop)]
         parallel_map(partial(_accumulate, residue.context, x, plaintexts, sums), _shares(taken))
-    return [residue.zero() if total is None else total for total in sums]
+    return [residue.empty_sum() if total is None else total for total in sums]
 
 
 def _accumulate(

@@ -41,6 +41,18 @@ NO_SESSION = "0" * 32
 _HEADER = struct.Struct("<8sHH32s32s16s16sIIQ")
 
 
+_FIELDS: tuple[tuple[str, type[MessageError], str, str], ...] = (
+    ("type", WrongType, "of type", "send the messages in the order of the protocol"),
+    ("program", WrongProgram, "for program", "use the client program exported from the server's program"),
+    ("parameters", WrongParameters, "under parameters", "make keys for this program's parameters"),
+    ("key", WrongKey, "under key", "register the public key that belongs to the secret key in use"),
+    ("session", WrongSession, "of session", "answer the session that was asked"),
+    ("round", WrongRound, "of round", "send the rounds in order"),
+    ("count", WrongCount, "with count", "use the client program exported from the server's program"),
+)
+"""Field of the envelope, error, how a message says it, remedy; in the order of checking."""
+
+
 class MessageType(IntEnum):
     """What a message carries."""
 
@@ -108,7 +120,8 @@ def split_messages(data: bytes) -> list[bytes]:
     Raises:
         MessageError: the data are not messages, of another version, or the last one is cut.
     """
-    messages, start = [], 0
+    messages: list[bytes] = []
+    start = 0
     while start < len(data) or not messages:
         needed = _message_bytes(data[start : start + _HEADER.size])
         messages.append(data[start : start + needed])
@@ -152,27 +165,10 @@ def check_due(due: Envelope, came: Envelope) -> None:
     Raises:
         MessageError: the subclass says what differs.
     """
-
-    def refuse_unless_equal(field: str, error: type[MessageError], what: str, remedy: str) -> None:
+    for field, error, what, remedy in _FIELDS:
         need, got = getattr(due, field), getattr(came, field)
         if need != got:
-            raise error(f"{what} {_short(need)} is due, got {_short(got)}: {remedy}")
-
-    refuse_unless_equal("type", WrongType, "a message of type", "send the messages in the order of the protocol")
-    refuse_unless_equal(
-        "program", WrongProgram, "a message for program", "use the client program exported from the server's program"
-    )
-    refuse_unless_equal(
-        "parameters", WrongParameters, "a message under parameters", "make keys for this program's parameters"
-    )
-    refuse_unless_equal(
-        "key", WrongKey, "a message under key", "register the public key that belongs to the secret key in use"
-    )
-    refuse_unless_equal("session", WrongSession, "a message of session", "answer the session that was asked")
-    refuse_unless_equal("round", WrongRound, "a message of round", "send the rounds in order")
-    refuse_unless_equal(
-        "count", WrongCount, "a message with count", "use the client program exported from the server's program"
-    )
+            raise error(f"a message {what} {_short(need)} is due, got {_short(got)}: {remedy}")
 
 
 def _check_magic(message: bytes) -> None:

@@ -146,25 +146,20 @@ class Session:
         return answer
 
     def _result(self, outputs: dict[str, Array], batches: int, tally: _Tally, total: float) -> SessionResult:
-        client, server = self._client.watch, self._server.watch
         simulated = self._evaluator if isinstance(self._evaluator, SimulatedEvaluator) else None
-        parts = {f"client.{k}": s for k, s in client.take().items()} | {
-            f"server.{k}": s for k, s in server.take().items()
-        }
+        client, server = self._client.watch.take(), self._server.watch.take()
         return SessionResult(
             outputs=outputs,
             rounds=len(self.program.rounds),
             batches=batches,
-            seconds={
-                "client": sum(s for k, s in parts.items() if k.startswith("client.")),
-                "server": sum(s for k, s in parts.items() if k.startswith("server.")),
-                "keys": self._key_seconds,
-                "total": total,
-            },
-            parts=parts,
+            seconds=self._seconds(client, server) | {"total": total},
+            parts={f"client.{k}": s for k, s in client.items()} | {f"server.{k}": s for k, s in server.items()},
             traffic=Traffic(tally.up, tally.down, self._key_bytes),
             peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             clipped=dict(tally.clipped),
             saturated=dict(tally.saturated),
             room_left_bits=simulated.room_left_bits if simulated else None,
         )
+
+    def _seconds(self, client: Mapping[str, float], server: Mapping[str, float]) -> dict[str, float]:
+        return {"client": sum(client.values()), "server": sum(server.values()), "keys": self._key_seconds}

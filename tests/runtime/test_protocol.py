@@ -30,6 +30,7 @@ from enclair.runtime.protocol import (
     open_message,
     read_message,
     seal,
+    split_messages,
 )
 
 DUE = Envelope(MessageType.UPLOAD, "a1" * 32, "b2" * 32, "c3" * 16, "d4" * 16, 3, 5)
@@ -149,3 +150,18 @@ def test_altered_payload() -> None:
 def test_secret_keys_are_recognised() -> None:
     with pytest.raises(SecretKeyOffered, match="this is a secret key: it must never leave the client"):
         read_message(SECRET_KEY_MAGIC + bytes(300))
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=5))
+def test_messages_in_one_file(payloads: list[bytes]) -> None:
+    messages = [seal(DUE, payload) for payload in payloads]
+    assert split_messages(b"".join(messages)) == messages
+    with pytest.raises(Truncated, match=r"bytes, got \d+: send it again"):
+        split_messages(b"".join(messages)[:-1])
+
+
+def test_files_without_messages() -> None:
+    with pytest.raises(NotAMessage, match="a message begins with"):
+        split_messages(b"")
+    with pytest.raises(NotAMessage, match="a message begins with"):
+        split_messages(MESSAGE + b"more")

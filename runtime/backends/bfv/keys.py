@@ -28,6 +28,17 @@ from enclair.runtime.protocol import SECRET_KEY_MAGIC
 
 VERSION = 1
 
+_MALFORMED = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    struct.error,
+    ParameterError,
+    PayloadError,
+    WrongAnswerError,
+)
+
 
 def generate_keys(parameters: BfvParameters) -> BfvKeyHolder:
     """Fresh keys that gave the right answer to the worst case.
@@ -69,16 +80,7 @@ def load_keys(path: Path) -> BfvKeyHolder:
     try:
         keys = _unpack(body)
         prove_keys(keys)
-    except (
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        struct.error,
-        ParameterError,
-        PayloadError,
-        WrongAnswerError,
-    ) as error:
+    except _MALFORMED as error:
         raise KeyFileError(f"key file {path} is not valid: {error}") from error
     return keys
 

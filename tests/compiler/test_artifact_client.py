@@ -1,0 +1,118 @@
+"""A client's artifact holds no weight of the server's layers, nor anything from which it can be read.
+
+The weights here have so many digits that none occurs by chance. The same search finds every one of them in the whole
+artifact: it is a search that can fail.
+"""
+
+import re
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from safetensors.numpy import load as load_tensors
+from tests.golden.tiny import tiny_graph, tiny_samples
+
+import enclair.compiler
+from enclair.compiler import SplitOptions
+from enclair.compiler.artifact import save, save_client
+from enclair.compiler.ir.graph import Array
+from enclair.compiler.program import Program
+
+FORMS = ("<i8", "<i4", ">i8", ">i4", "<f8", "<f4", ">f8", ">f4")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+SHARED = "slope"
+"""The one constant that the client is given: the slope of a PRelu."""
+DIGITS = 12
+LEAST = 4096
+"""Smaller integers occur in shapes, tables and limits of ranges."""
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    options = SplitOptions(activation_bits=12, weight_bits=26)
+    return enclair.compiler.compile(tiny_graph(DIGITS), tiny_samples(), options=options)
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def whole(program: Program, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    path = tmp_path_factory.mktemp("whole") / "p.enclair"
+    save(program, path)
+    return members_of(path)
+
+
+@pytest.fixture(scope="module")
+def client(program: Program, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    path = tmp_path_factory.mktemp("client") / "p.client.enclair"
+    save_client(program.for_client(), path)
+    return members_of(path)
+
+
+def weights_of(program: Program) -> dict[str, Array]:
+    """Every constant of the server's layers in each form it has: reals, integers, packed."""
+    reals = {f"real {name}": array for name, array in tiny_graph(DIGITS).arrays.items() if name != SHARED}
+    integers = {f"fixed {name}": array for name, array in program.fixed.arrays.items() if name != SHARED}
+    packed = {name: array for round_ in program.rounds for name, array in round_.server.arrays.items()}
+    return reals | integers | {name: array for name, array in packed.items() if np.abs(array).max() >= LEAST}
+
+
+def byte_hits(weights: dict[str, Array], members: dict[str, bytes]) -> set[str]:
+    """Which arrays have a run of bytes, whole or the first two numbers, in any member."""
+    everything = b"\n".join(members.values())
+    return {
+        name
+        for name, array in weights.items()
+        for form in FORMS
+        for part in (array.ravel(), array.ravel()[:2])
+        if np.abs(part).min() >= 1e-3
+        and np.array_equal(part.astype(form), part)
+        and part.astype(form).tobytes() in everything
+    }
+
+
+def value_hits(weights: dict[str, Array], members: dict[str, bytes]) -> set[str]:
+    """Which arrays have a number that is written in a text or stored in a table."""
+    texts = [data.decode() for name, data in members.items() if name.endswith((".txt", ".json"))]
+    found = {abs(float(number)) for text in texts for number in NUMBER.findall(text)}
+    tables = [load_tensors(data) for name, data in members.items() if name.endswith(".safetensors")]
+    found |= {abs(float(number)) for table in tables for array in table.values() for number in array.ravel()}
+    return {name for name, array in weights.items() if found & set(telling(array))}
+
+
+def telling(array: Array) -> list[float]:
+    """The numbers of an array that say something: reals, and integers that no shape has."""
+    numbers = np.abs(array.ravel().astype(float))
+    return numbers[numbers >= (LEAST if array.dtype.kind == "i" else 1e-3)].tolist()
+
+
+def test_every_weight_has_something_telling(program: Program) -> None:
+    weights = weights_of(program)
+    assert {"real w1", "real b3", "fixed w1", "fixed w2", "fixed w3", "fixed b1", "fixed b3"} <= set(weights)
+    assert sum(".vectors" in name or ".weights" in name for name in weights) == 3
+    assert all(telling(array) for array in weights.values())
+
+
+def test_no_weight_is_in_the_clients_artifact(program: Program, client: dict[str, bytes]) -> None:
+    assert byte_hits(weights_of(program), client) == set()
+    assert value_hits(weights_of(program), client) == set()
+
+
+def test_the_search_finds_weights_where_they_are(program: Program, whole: dict[str, bytes]) -> None:
+    integers = {name: array for name, array in weights_of(program).items() if array.dtype.kind == "i"}
+    assert value_hits(integers, whole) == set(integers)
+    assert byte_hits(integers, whole) >= {"fixed w1", "fixed w2", "fixed w3", "fixed b1", "fixed b3"}
+
+
+def test_the_client_gets_its_graphs_and_nothing_else(program: Program, client: dict[str, bytes]) -> None:
+    labels = ["prologue", *(f"round{number}.client" for number in range(1, len(program.rounds) + 1))]
+    graphs = {name for label in labels for name in (f"graphs/{label}.txt", f"constants/{label}.safetensors")}
+    assert set(client) == {"manifest.json", "program.json", "parameters.json", *graphs}
+    stored = {key for name, data in client.items() if name.endswith(".safetensors") for key in load_tensors(data)}
+    assert stored == {SHARED}
+    ops = "LinearCombination|SlotCombination|AddPlain|Conv|MatMul"
+    assert not re.search(ops, "".join(data.decode() for name, data in client.items() if name.endswith(".txt")))

@@ -5,7 +5,6 @@ import math
 from dataclasses import replace
 
 import pytest
-import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,18 +29,35 @@ GOOD = BfvParameters(8192, 2, 60, (smallest_prime(2**40, 8192),))
 RINGS = st.sampled_from([64, 4096, 8192, 16384])
 
 
-@given(st.one_of(st.integers(0, 10_000), st.integers(2**40, 2**62)))
-def test_is_prime_agrees_with_sympy(n: int) -> None:
-    assert is_prime(n) == sympy.isprime(n)
+def test_is_prime_agrees_with_a_sieve() -> None:
+    sieve = bytearray([0, 0]) + bytearray([1]) * 99_998
+    for n in range(2, 317):
+        sieve[n * n :: n] = bytes(len(range(n * n, 100_000, n)))
+    assert [n for n in range(100_000) if is_prime(n)] == [n for n in range(100_000) if sieve[n]]
+
+
+@pytest.mark.parametrize("n", [2**31 - 1, 2**61 - 1, 2**60 - 2**14 + 1, 2**89 - 1])
+def test_large_primes(n: int) -> None:
+    assert is_prime(n)
+
+
+@pytest.mark.parametrize("n", [3215031751, 341550071728321, 3825123056546413051, 318665857834031151167461, 2**67 - 1])
+def test_composites_that_pass_for_few_bases(n: int) -> None:
+    assert not is_prime(n)
+
+
+@given(st.integers(2, 2**31), st.integers(2, 2**31))
+def test_products_are_not_prime(a: int, b: int) -> None:
+    assert not is_prime(a * b)
 
 
 @given(st.integers(2, 2**55), RINGS)
 def test_smallest_prime_is_the_next_one_with_all_slots(bound: int, ring_dim: int) -> None:
     prime = smallest_prime(bound, ring_dim)
-    assert sympy.isprime(prime)
+    assert is_prime(prime)
     assert prime % (2 * ring_dim) == 1
     between = range(max(bound - 1, 2 * ring_dim) // (2 * ring_dim) * 2 * ring_dim + 1, prime, 2 * ring_dim)
-    assert not any(sympy.isprime(candidate) for candidate in between if candidate >= bound)
+    assert not any(is_prime(candidate) for candidate in between if candidate >= bound)
 
 
 @given(st.integers(2**20, 2**60), RINGS)

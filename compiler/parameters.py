@@ -263,7 +263,7 @@ def ciphertext_primes(ring_dim: int, limbs: int, prime_bits: int) -> tuple[int, 
 
 
 def is_prime(n: int) -> bool:
-    """Miller-Rabin with the first 12 primes as bases: proven for n < 3.3e24 (Sorenson and Webster, 2015)."""
+    """Miller-Rabin with the first 12 primes as bases: proven for n < 3.18e23 (Sorenson and Webster, 2015)."""
     bases = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
     if n < 2 or any(n % base == 0 for base in bases):
         return n in bases

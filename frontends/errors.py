@@ -20,6 +20,10 @@ class MissingDependencyError(EnclairError):
     """A package of an extra is needed and not installed."""
 
 
+class ExportError(EnclairError):
+    """A PyTorch module that torch cannot export to ONNX."""
+
+
 class UnsupportedNodeError(EnclairError):
     """One node has no conversion: ``reason`` says why, ``rewrite`` what to do. Converters raise it."""
 

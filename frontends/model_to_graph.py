@@ -28,7 +28,7 @@ def to_graph(model: Any, sample_inputs: Any = None, limits: Limits | None = None
         limits: caps on sizes.
 
     Raises:
-        ModelFileError, ModelShapeError, UnsupportedModel, MissingDependencyError: as their docstrings say.
+        ModelFileError, ModelShapeError, UnsupportedModel, ExportError, MissingDependencyError: as their docstrings say.
     """
     loaded = to_onnx(model, sample_inputs, limits)
     return convert(loaded, sample_shapes(loaded, sample_inputs), limits), loaded

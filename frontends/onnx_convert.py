@@ -21,12 +21,12 @@ from enclair.frontends.errors import (
     UnsupportedNodeError,
 )
 from enclair.frontends.expression import Constant, Operand, apply, shape_of
+from enclair.frontends.families import TABLE
 from enclair.frontends.fold import Folder, can_fold
 from enclair.frontends.limits import Limits
 from enclair.frontends.onnx_node import OnnxNode, describe_attributes, describe_source, module_of, origin_of
 from enclair.frontends.onnx_shapes import inputs_of, static_shape, with_shapes
 from enclair.frontends.rewrites import rewrite_of
-from enclair.frontends.table import TABLE
 
 Known: TypeAlias = "Value | Constant"
 
@@ -65,6 +65,8 @@ class Conversion:
 
     def run(self) -> Graph:
         """Convert inputs, initialisers, nodes and outputs."""
+        for value in (*inputs_of(self.model), *self.model.graph.output):
+            _check_name(value.name)
         for value in inputs_of(self.model):
             self.known[value.name] = self._input(value)
         for tensor in self.model.graph.initializer:
@@ -76,14 +78,10 @@ class Conversion:
         return self.builder.build([self._output(value.name) for value in self.model.graph.output])
 
     def _input(self, value: onnx.ValueInfoProto) -> Value:
-        if not value.name or value.name != "".join(value.name.split()):
-            raise ModelShapeError(f"input name {value.name!r} is empty or has white space: rename the input")
         return self.builder.input(value.name, TensorType(static_shape(value.type) or ()))
 
     def _output(self, name: str) -> Value:
         """The output under its ONNX name; one that is an input, a constant or another output is copied."""
-        if name != "".join(name.split()):
-            raise ModelShapeError(f"output name {name!r} has white space: rename the output")
         known = self.known.get(name)
         if known is None:
             raise ModelFileError(f"no node makes the output {name!r}: export the model again")
@@ -147,6 +145,12 @@ class Conversion:
         for name in node.output:
             shape = static_shape(self.types[name]) if name in self.types else None
             self.known[name] = None if shape is None else Value(name, TensorType(shape))
+
+
+def _check_name(name: str) -> None:
+    """Check that a name can stand in the text of a graph: inputs and outputs keep theirs."""
+    if not name or name != "".join(name.split()):
+        raise ModelShapeError(f"the name {name!r} of an input or output is empty or has white space: rename it")
 
 
 def _array_of(tensor: onnx.TensorProto) -> NDArray[Any]:

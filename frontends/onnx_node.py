@@ -133,10 +133,15 @@ def module_of(proto: onnx.NodeProto) -> str:
     return str(scopes[-2]) if isinstance(scopes, list) and len(scopes) >= 2 else ""
 
 
+def is_torch(path: str) -> bool:
+    """Whether a Python file belongs to torch."""
+    return _LIBRARY.search(path) is not None
+
+
 def source_of(proto: onnx.NodeProto) -> tuple[str, int, str]:
     """File, line and text of the innermost Python line outside of torch, or empty."""
     frames = _FRAME.findall(_metadata(proto).get("pkg.torch.onnx.stack_trace", ""))
-    own = [frame for frame in frames if not _LIBRARY.search(frame[0])] or frames
+    own = [frame for frame in frames if not is_torch(frame[0])] or frames
     return (own[-1][0], int(own[-1][1][:9]), own[-1][2].strip()) if own else ("", 0, "")
 
 

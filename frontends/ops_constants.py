@@ -33,7 +33,8 @@ def computed(node: OnnxNode) -> Operand:
     raise UnsupportedNodeError(f"{node.op_type} depends on the input", "make its arguments constants of the model")
 
 
-@converts("Cast", "CastLike", note="between float types, and of truth values to floats")
+@converts("CastLike", since=15, note="between float types, and of truth values to floats")
+@converts("Cast", note="between float types, and of truth values to floats")
 def cast(node: OnnxNode) -> Operand:
     """Nothing: floats of any width are reals, truth values are 0 and 1."""
     if node.op_type == "Cast" and (target := node.integer("to", 0)) not in FLOATS:

@@ -6,6 +6,7 @@ from functools import reduce
 
 import numpy as np
 
+from enclair.compiler.ir import exact_math
 from enclair.compiler.ir.ops.activations import Exp, Log, Sign, Sqrt
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import (
@@ -82,7 +83,7 @@ def pow_(node: OnnxNode) -> Operand:
         power = apply(Pow(float(exponent.array.ravel()[0])), base)
         return power if exponent.array.size == 1 else apply(Mul(), power, constant(np.ones(exponent.array.shape)))
     if isinstance(base, Constant) and np.all(base.array > 0):
-        return apply(Exp(), apply(Mul(), exponent, constant(np.log(base.array.astype(np.float64)), base.name)))
+        return apply(Exp(), apply(Mul(), exponent, constant(exact_math.log(base.array), base.name)))
     raise UnsupportedNodeError(
         "neither exponent nor base is one constant number", "write it as exp(y * log(x)) for x > 0"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enclair.compiler.ir.ops.elementwise import Add
+from enclair.compiler.ir.ops.elementwise import Add, Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.rules import Window
 from enclair.compiler.ir.ops.shape import Reshape, Transpose
@@ -63,7 +63,7 @@ def matmul(node: OnnxNode) -> Operand:
     return apply(MatMul(), node.arg(0), node.arg(1))
 
 
-@converts("Gemm", to=(MatMul, Add, Transpose), note="alpha, beta and transB go into the constants")
+@converts("Gemm", to=(MatMul, Add, Mul, Transpose), note="alpha, beta and transB go into constants")
 def gemm(node: OnnxNode) -> Operand:
     """alpha A' B' + beta C, with A' and B' transposed if asked."""
     left = transpose(node.arg(0), (1, 0)) if node.integer("transA", 0) else node.arg(0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from enclair.compiler.ir.ops.normalisation import BatchNorm, GroupNorm, LayerNormalization
 from enclair.frontends.errors import UnsupportedNodeError
-from enclair.frontends.expression import Constant, Operand, apply, constant
+from enclair.frontends.expression import Operand, apply, constant
 from enclair.frontends.onnx_node import OnnxNode
 from enclair.frontends.registry import converts
 
@@ -32,19 +32,7 @@ def instance_norm(node: OnnxNode) -> Operand:
     return apply(GroupNorm(node.shape()[1], node.real("epsilon", 1e-5)), *map(node.arg, range(3)))
 
 
-@converts("GroupNormalization", to=(GroupNorm,), since=18)
+@converts("GroupNormalization", to=(GroupNorm,), since=21)
 def group_norm(node: OnnxNode) -> Operand:
-    """Parameters for each channel; before opset 21 for each group, then repeated."""
-    groups = node.integer("num_groups", 1)
-    parameters = [_per_channel(node, index, groups) for index in (1, 2)]
-    return apply(GroupNorm(groups, node.real("epsilon", 1e-5)), node.arg(0), *parameters)
-
-
-def _per_channel(node: OnnxNode, index: int, groups: int) -> Operand:
-    """A parameter for each channel."""
-    parameter, channels = node.arg(index), node.shape()[1]
-    if node.opset >= 21 or node.shape(index) == (channels,):
-        return parameter
-    if not isinstance(parameter, Constant):
-        raise UnsupportedNodeError("parameters for each group that depend on the input", "make them constants")
-    return Constant(parameter.name, np.repeat(parameter.array, channels // groups))
+    """Parameters for each channel."""
+    return apply(GroupNorm(node.integer("num_groups", 1), node.real("epsilon", 1e-5)), *map(node.arg, range(3)))

@@ -115,15 +115,18 @@ def slice_(node: OnnxNode) -> Operand:
     x = node.arg()
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
         where = normalise_axis(axis, node.rank())
-        x = part(x, where, range(node.shape()[where])[_bounds(start, stop, step, node.shape()[where])])
+        x = part(x, where, _positions(start, stop, step, node.shape()[where]))
     return x
 
 
-def _bounds(start: int, stop: int, step: int, extent: int) -> slice:
-    """ONNX bounds as Python's: below the first element means before it, also when counting down."""
+def _positions(start: int, stop: int, step: int, extent: int) -> range:
+    """The elements that an ONNX slice takes. Bounds below 0 count from the end, then they are clamped to the axis."""
     if step == 0:
         raise UnsupportedNodeError("a slice with step 0", "export the model again")
-    return slice(start, None if step < 0 and stop < -extent else stop, step)
+    first, last = start + extent * (start < 0), stop + extent * (stop < 0)
+    if step > 0:
+        return range(min(max(first, 0), extent), min(max(last, 0), extent), step)
+    return range(min(max(first, 0), extent - 1), min(max(last, -1), extent - 1), step)
 
 
 @converts("Split", to=(Slice,), note="constant sizes")
@@ -185,7 +188,7 @@ def gather(node: OnnxNode) -> Operand:
     if indices is None:
         raise UnsupportedNodeError("no indices", "export the model again")
     extent = node.shape()[axis]
-    picked = pick(node.arg(), axis, [int(index) + extent * (index < 0) for index in indices.ravel()])
+    picked = pick(node.arg(), axis, [index + extent * (index < 0) for index in indices.ravel().tolist()])
     return reshape(picked, node.shape()[:axis] + indices.shape + node.shape()[axis + 1 :])
 
 

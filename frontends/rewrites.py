@@ -37,6 +37,8 @@ _REWRITES = {
 
 def rewrite_of(op_type: str) -> str:
     """What to write instead of an op."""
+    if op_type in TABLE:
+        return "correct the shapes or the attributes of the layer"
     if op_type in _REWRITES:
         return _REWRITES[op_type]
     close = difflib.get_close_matches(op_type, TABLE, n=1, cutoff=0.75)

@@ -1,38 +1,13 @@
-"""The whole table ONNX op -> ours; as a program it prints the table in Markdown.
+"""The table ONNX op -> ours in Markdown.
 
 python -m enclair.frontends.table > docs/operators.md
 """
 
 from __future__ import annotations
 
-from enclair.frontends import (
-    ops_activations,
-    ops_constants,
-    ops_elementwise,
-    ops_linear,
-    ops_normalisation,
-    ops_pooling,
-    ops_reductions,
-    ops_resize,
-    ops_shape,
-)
+from enclair.frontends.families import TABLE
 from enclair.frontends.limits import OPSETS
-from enclair.frontends.registry import TABLE, Rule
-
-__all__ = ["FAMILIES", "TABLE", "markdown"]
-
-FAMILIES = (
-    ops_linear,
-    ops_elementwise,
-    ops_activations,
-    ops_pooling,
-    ops_reductions,
-    ops_normalisation,
-    ops_shape,
-    ops_resize,
-    ops_constants,
-)
-"""The modules whose converters fill the table."""
+from enclair.frontends.registry import Rule
 
 _HEAD = f"""# Supported ONNX operators
 

@@ -8,6 +8,7 @@ import inspect
 import io
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from enclair.frontends.errors import MissingDependencyError, ModelShapeError
+from enclair.frontends.errors import ExportError, MissingDependencyError, ModelShapeError
+from enclair.frontends.onnx_node import is_torch
 
 if TYPE_CHECKING:
     import torch
@@ -41,17 +43,36 @@ def export(module: torch.nn.Module, sample_inputs: object) -> onnx.ModelProto:
     Raises:
         MissingDependencyError: torch or onnxscript is not installed.
         ModelShapeError: the samples do not fit ``forward``.
+        ExportError: torch cannot trace the module, or has no ONNX form of an operator.
     """
     torch_module = _import("torch")
     _import("onnxscript")
     names = forward_names(module, sample_inputs)
     args = _tensors(torch_module, module, names, sample_inputs)
-    with _evaluating(module), torch_module.no_grad(), _quiet():
-        program = torch_module.onnx.export(
-            module, args, input_names=names, dynamo=True, external_data=False, opset_version=OPSET, verbose=False
-        )
+    try:
+        with _evaluating(module), torch_module.no_grad(), _quiet():
+            program = torch_module.onnx.export(
+                module, args, input_names=names, dynamo=True, external_data=False, opset_version=OPSET, verbose=False
+            )
+    except torch_module.onnx.OnnxExporterError as error:
+        raise _explained(module, error) from error
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def _explained(module: torch.nn.Module, error: BaseException) -> ExportError:
+    """The first cause of the exporter's error, with the user's line where its traceback has one."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if frame.name == "forward"]
+    own = [frame for frame in frames if not is_torch(frame.filename)]
+    where = f"\n  at {own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""
+    reason = str(cause).strip().partition("\n")[0]
+    return ExportError(
+        f"torch cannot export {type(module).__name__}: {reason}{where}\n"
+        "make the control flow independent of the data, check the samples, or write the operator with simpler ones"
+    )
 
 
 def forward_names(module: torch.nn.Module, sample_inputs: object) -> list[str]:

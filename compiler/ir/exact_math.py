@@ -173,7 +173,7 @@ def power(x: NDArray[Any], exponent: float) -> Reals:
 
     The latter has a relative error of about |exponent log x| 2^-52. NaN for x < 0 and an exponent that is no integer.
     """
-    values = np.ascontiguousarray(x, dtype=np.float64)
+    values = np.asarray(x, dtype=np.float64)
     size = abs(exponent)
     with np.errstate(all="ignore"):
         if size > 64 or 2 * size != int(2 * size):
@@ -204,4 +204,4 @@ def ordered_sum(x: NDArray[Any], axis: int) -> NDArray[Any]:
         half = count // 2
         paired = terms[:half] + terms[half : 2 * half]
         terms = np.concatenate([paired, terms[2 * half :]]) if count % 2 else paired
-    return np.ascontiguousarray(terms[0])
+    return np.asarray(terms[0], order="C")

@@ -55,4 +55,4 @@ def _checked(value: Value, inputs: Mapping[str, Array]) -> Array:
     if array.shape != shape_of(value):
         raise InputError(f"input {value.name!r} needs shape {shape_of(value)}, got {array.shape}")
     is_real = isinstance(value.type, TensorType) and not value.type.is_fixed
-    return np.ascontiguousarray(array, dtype=np.float64 if is_real else np.int64)
+    return np.asarray(array, dtype=np.float64 if is_real else np.int64, order="C")

@@ -30,7 +30,7 @@ class RealFunction(Op):
 
     def evaluate(self, *args: NDArray[Any]) -> Reals:
         """The function of each element."""
-        return self.apply(args[0])
+        return np.asarray(self.apply(args[0]))
 
     def apply(self, x: Reals) -> Reals:
         """The function of each element."""

@@ -63,7 +63,8 @@ class ReduceMean(Op):
     def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
         """The sum in a fixed order, divided by the count."""
         (x,) = args
-        return _sum(x, self.axes, self.keepdims) / float(math.prod(x.shape[axis] for axis in self.axes))
+        count = float(math.prod(x.shape[axis] for axis in self.axes))
+        return np.asarray(_sum(x, self.axes, self.keepdims) / count)
 
 
 @register

@@ -60,7 +60,7 @@ class Transpose(Op):
 
     def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
         """The permuted array, contiguous."""
-        return np.ascontiguousarray(args[0].transpose(self.perm))
+        return np.asarray(args[0].transpose(self.perm), order="C")
 
 
 @register
@@ -85,7 +85,7 @@ class Slice(Op):
 
     def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
         """The part, contiguous."""
-        return np.ascontiguousarray(args[0][tuple(map(slice, self.starts, self.stops, self.steps))])
+        return np.asarray(args[0][tuple(map(slice, self.starts, self.stops, self.steps))], order="C")
 
 
 @register
@@ -275,4 +275,4 @@ class Expand(Op):
 
     def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
         """The repeated array."""
-        return np.ascontiguousarray(np.broadcast_to(args[0], self.shape))
+        return np.asarray(np.broadcast_to(args[0], self.shape), order="C")

@@ -18,7 +18,6 @@ OK, CHECK_FAILED, BAD_INPUT, BUG = 0, 1, 2, 70
 
 commands = typer.Typer(
     help="Run PyTorch and ONNX models on encrypted data, with the same answer as en clair.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -49,7 +48,7 @@ def app(arguments: list[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     rest = [argument for argument in given if argument != "--debug"]
-    sys.exit(_run(rest, as_json="--json" in rest, debug=debug))
+    sys.exit(_run(rest or ["--help"], as_json="--json" in rest, debug=debug))
 
 
 def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
@@ -79,7 +78,7 @@ def _explain(error: Exception) -> tuple[int, str, str]:
     kind = type(error).__name__
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
-        return BAD_INPUT, kind, f"{usage()} (enclair COMMAND --help says how it is used)"
+        return BAD_INPUT, "UsageError", f"{usage()} (enclair COMMAND --help says how it is used)"
     if isinstance(error, EnclairError) and not isinstance(error, VerifyError):
         return BAD_INPUT, kind, str(error)
     if isinstance(error, OSError) and error.strerror:

@@ -22,6 +22,11 @@ def matmul(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return _exact(a, b, _row_sum(a))
 
 
+def exact_in_float64(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether float64 computes every sum of products of a row of integers ``a`` with elements of ``b`` exactly."""
+    return a.dtype.kind == "i" and b.dtype.kind == "i" and largest(b) * _row_sum(a) < _EXACT
+
+
 def largest(x: NDArray[Any]) -> int:
     """max|x|, 0 for an empty array."""
     return max(-int(x.min()), int(x.max())) if x.size else 0

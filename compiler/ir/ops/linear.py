@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enclair.compiler.ir.integer_math import matmul
+from enclair.compiler.ir.integer_math import exact_in_float64, matmul
 from enclair.compiler.ir.ops import windows
 from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.rules import (
@@ -60,8 +60,13 @@ class Conv(Op):
         return TensorType((x.shape[0], w.shape[0], *outs), product_scale(x, w))
 
     def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
-        """Unfold the windows block by block and multiply by the weights."""
+        """Unfold the windows block by block and multiply by the weights; in float64 where that is exact."""
         x, w = args
+        if exact_in_float64(w.reshape(w.shape[0], -1), x):
+            return self._unfolded(x.astype(np.float64), w.astype(np.float64)).astype(np.int64)
+        return self._unfolded(x, w)
+
+    def _unfolded(self, x: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
         view = windows.view(windows.padded(x, self.pads, 0), w.shape[2:], self.strides, self.dilations)
         rank = w.ndim - 2
         outs = view.shape[2 : 2 + rank]

@@ -7,6 +7,7 @@ modulus.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -272,5 +273,5 @@ def _same(op: Op, *args: Type) -> CipherType:
 def _runs(rows: Integers) -> list[tuple[int, int]]:
     """Start and stop of each run of equal rows."""
     edges = np.flatnonzero(np.diff(rows)) + 1
-    starts = [0, *edges.tolist()] if rows.size else []
-    return list(zip(starts, [*starts[1:], rows.size], strict=True))
+    bounds = [0, *edges.tolist(), rows.size] if rows.size else []
+    return list(pairwise(bounds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from typing import Any, Literal, TypeAlias
 
 import networkx as nx
@@ -139,15 +140,21 @@ class Graph:
 
 
 class Builder:
-    """Makes a graph node by node; each op's type rule runs as the node is added."""
+    """Makes a graph node by node; each op's type rule runs as the node is added.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of the graph.
+        reserved: names that fresh values do not get, because others will.
+    """
+
+    def __init__(self, name: str, reserved: Iterable[str] = ()) -> None:
         self.name = name
         self.inputs: list[Value] = []
         self.constants: list[Value] = []
         self.nodes: list[Node] = []
         self.arrays: dict[str, Array] = {}
         self._taken: set[str] = set()
+        self._reserved = frozenset(reserved)
 
     def input(self, name: str, type_: Type) -> Value:
         """Declare an input."""
@@ -156,10 +163,9 @@ class Builder:
 
     def constant(self, name: str, array: Array, scale_bits: int | None = None) -> Value:
         """Add a constant: reals as float64, fixed-point (``scale_bits`` given) as int64."""
-        fresh = self.fresh(name)
+        fresh = self._claim(self.fresh(name))
         frozen = np.array(array, dtype=np.float64 if scale_bits is None else np.int64, order="C")
         frozen.setflags(write=False)
-        self._taken.add(fresh)
         self.arrays[fresh] = frozen
         self.constants.append(value := Value(fresh, TensorType(frozen.shape, scale_bits)))
         return value
@@ -176,17 +182,13 @@ class Builder:
             where = f"\n  at {origin}" if origin else ""
             raise TypeRuleError(f"{error}\n  in {op!r} {' '.join(map(str, args))}{where}") from None
         out = Value(self._claim(name or self.fresh(type(op).__name__.lower())), type_)
-        self.nodes.append(Node(op, args, out, origin, place))
+        self.nodes.append(Node(op, args, out, " ".join(origin.split()), place))
         return out
 
     def fresh(self, stem: str) -> str:
-        """A name not used yet: the stem itself, or the stem with a number."""
-        if stem not in self._taken:
-            return stem
-        number = 1
-        while f"{stem}.{number}" in self._taken:
-            number += 1
-        return f"{stem}.{number}"
+        """A name neither used yet nor reserved: the stem itself, or the stem with a number."""
+        names = chain([stem], (f"{stem}.{number}" for number in count(1)))
+        return next(name for name in names if name not in self._taken and name not in self._reserved)
 
     def build(self, outputs: Iterable[Value]) -> Graph:
         """The finished graph, without nodes and constants that no output needs."""
@@ -198,6 +200,8 @@ class Builder:
     def _claim(self, name: str) -> str:
         if name in self._taken:
             raise TypeRuleError(f"value name {name!r} is used twice: names are unique in a graph")
+        if not name or name.split() != [name]:
+            raise TypeRuleError(f"value name {name!r} is empty or has white space: leave it out")
         self._taken.add(name)
         return name
 
@@ -227,18 +231,9 @@ class Rewriter(Builder):
     """
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__(graph.name)
+        super().__init__(graph.name, [value.name for value in graph.values()])
         self.old = graph
         self.new: dict[str, Value] = {}
-        self._reserved = {node.out.name for node in graph.nodes}
-
-    def fresh(self, stem: str) -> str:
-        """A name used neither by the new graph nor by the old one."""
-        self._taken, taken = self._taken | self._reserved | {v.name for v in self.old.inputs}, self._taken
-        try:
-            return super().fresh(stem)
-        finally:
-            self._taken = taken
 
     def run(self, visit: Visit) -> Graph:
         """The rewritten graph."""

@@ -41,7 +41,7 @@ def parse(text: str, arrays: Mapping[str, Array]) -> Graph:
     nodes: list[Node] = []
     outputs: list[Value] = []
     known: dict[str, Value] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         try:
             if line.startswith("graph "):
                 name = line.removeprefix("graph ")

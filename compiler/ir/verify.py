@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from enclair.compiler.ir.errors import TypeRuleError, VerifyError
-from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.stages import Stage, check_node
-from enclair.compiler.ir.types import Type
+from enclair.compiler.ir.types import TensorType, Type
 
 
 def verify(graph: Graph, stage: Stage) -> None:
@@ -19,10 +21,7 @@ def verify(graph: Graph, stage: Stage) -> None:
     bound = {value.name: value.type for value in graph.inputs + graph.constants}
     _require(len(bound) == len(graph.inputs) + len(graph.constants), "an input or constant name is used twice", graph)
     for value in graph.constants:
-        array = graph.arrays.get(value.name)
-        _require(
-            array is not None and array.shape == getattr(value.type, "shape", None), f"{value} lacks its array", graph
-        )
+        _require(_holds(value, graph.arrays.get(value.name)), f"{value} lacks its array of {value.type}", graph)
     for node in graph.nodes:
         try:
             _check(node, bound)
@@ -41,6 +40,14 @@ def _check(node: Node, bound: Mapping[str, Type]) -> None:
         raise TypeRuleError(f"{node.out} is defined twice")
     if (want := node.op.result_type(*(arg.type for arg in node.args))) != node.out.type:
         raise TypeRuleError(f"result should be {want}")
+
+
+def _holds(value: Value, array: Array | None) -> bool:
+    """Whether the array is what the type of a constant says."""
+    type_ = value.type
+    if array is None or not isinstance(type_, TensorType):
+        return False
+    return array.shape == type_.shape and array.dtype == (np.int64 if type_.is_fixed else np.float64)
 
 
 def _require(holds: bool, message: str, graph: Graph) -> None:

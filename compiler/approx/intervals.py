@@ -15,13 +15,15 @@ from math import prod
 import numpy as np
 
 from enclair.compiler.ir.graph import Array, Graph, Node
-from enclair.compiler.ir.ops.activations import Relu
+from enclair.compiler.ir.ops.activations import Clip, Relu
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Abs, Add, Maximum, Minimum, Mul, Neg, Sub
 from enclair.compiler.ir.ops.fixed import Quantise, Requantise, Shift
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.pooling import SumPool
 from enclair.compiler.ir.ops.reductions import ReduceSum
+from enclair.compiler.ir.ops.rules import to_scale
+from enclair.compiler.ir.ops.shape import Pad
 from enclair.compiler.ir.types import TensorType
 
 
@@ -94,7 +96,7 @@ def _of_sum(op: Op, args: tuple[Interval, ...], weights: Array | None, shape: tu
         case SumPool():
             return _repeated(x.with_zero(), prod(op.kernel))
         case ReduceSum():
-            return _repeated(x, prod(shape[axis] for axis in op.axes))
+            return _repeated(x.with_zero(), prod(shape[axis] for axis in op.axes))
         case _:
             return None
 
@@ -117,8 +119,26 @@ def _of_element(op: Op, args: tuple[Interval, ...]) -> Interval | None:
             return Interval(max(x.low, args[1].low), max(x.high, args[1].high))
         case Minimum():
             return Interval(min(x.low, args[1].low), min(x.high, args[1].high))
+        case Clip():
+            low, high = to_scale(op.low, op.scale_bits or 0), to_scale(op.high, op.scale_bits or 0)
+            return Interval(min(max(x.low, low), high), min(max(x.high, low), high))
+        case Pad():
+            value = to_scale(op.value, op.scale_bits or 0)
+            return x.hull(Interval(value, value))
         case _:
             return None
+
+
+def largest_sum(fixed: Graph) -> tuple[str, int]:
+    """The value with the widest proven interval that the server makes or gets, and its largest magnitude.
+
+    A graph with nothing on the server has none: ("", 0).
+    """
+    known = intervals(fixed)
+    on_server = [node for node in fixed.nodes if node.place and node.place.side == "server"]
+    seen = {arg.name for node in on_server for arg in (*node.args, node.out) if not fixed.is_constant(arg)}
+    name = max(sorted(seen), key=lambda value: known[value].magnitude, default="")
+    return name, known[name].magnitude if name else 0
 
 
 def sum_of_weights(op: Op, weights: Array) -> int:

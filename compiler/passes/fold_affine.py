@@ -69,11 +69,12 @@ class _Folder:
         return result
 
     def _inner(self, node: Node) -> Node | None:
-        """The node whose result this one alone reads as its first (or only non-constant) argument."""
+        """The node whose result this one alone reads as its first argument, unless it widens what it reads."""
         inner = self.producers.get(node.args[0].name)
         if inner is None or len(self.readers[inner.out.name]) != 1 or inner.out.name in self.outputs:
             return None
-        return inner
+        widens = isinstance(inner.op, Add | Mul) and inner.args[0].type != inner.out.type
+        return None if widens else inner
 
 
 def _fold(

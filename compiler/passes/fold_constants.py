@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from enclair.compiler.ir.graph import Graph, Node, Rewriter, Value, rewrite
+from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.ir.stages import Stage
+from enclair.compiler.ir.types import TensorType
 
 
 @dataclass(frozen=True, slots=True)
 class FoldConstants:
-    """Replace a node whose arguments are all constants by a constant. Graph outputs stay nodes.
+    """Replace a node whose arguments are all constants by a constant. An output becomes a mere Reshape of it.
 
     const %a, %b;  %c = Mul() %a %b   ->   const %c
     """
@@ -23,6 +25,12 @@ class FoldConstants:
         return rewrite(graph, self._visit)
 
     def _visit(self, graph: Rewriter, node: Node, args: tuple[Value, ...]) -> Value | None:
-        if node.out in graph.old.outputs or not args or any(arg.name not in graph.arrays for arg in args):
+        if not args or any(arg.name not in graph.arrays for arg in args):
             return None
-        return graph.constant(node.out.name, node.op.evaluate(*(graph.arrays[arg.name] for arg in args)))
+        is_output = node.out in graph.old.outputs
+        if is_output and isinstance(node.op, Reshape):
+            return None
+        folded = graph.constant(node.out.name, node.op.evaluate(*(graph.arrays[arg.name] for arg in args)))
+        if not is_output or not isinstance(folded.type, TensorType):
+            return folded
+        return graph.add(Reshape(folded.type.shape), folded, name=node.out.name, origin=node.origin)

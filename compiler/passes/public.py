@@ -17,6 +17,12 @@ def public_constant(graph: Builder, stem: str, array: Array) -> Value:
     return graph.constant(f"{PREFIX}{stem}", array)
 
 
+def same_secrecy(graph: Graph | Builder, source: Value, stem: str) -> str:
+    """A name for a constant made from another, public if that one is."""
+    plain = stem.removeprefix(PREFIX)
+    return PREFIX + plain if is_public(graph, source) else plain
+
+
 def is_public(graph: Graph | Builder, value: Value) -> bool:
     """Whether a value is a constant that may be known to the client."""
     single = isinstance(value.type, TensorType) and value.type.size == 1

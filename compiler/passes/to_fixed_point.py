@@ -80,7 +80,7 @@ class _Converter:
 
     def __init__(self, old: Graph, options: ToFixedPoint) -> None:
         self.old, self.options = old, options
-        self.new = Builder(old.name)
+        self.new = Builder(old.name, [value.name for value in old.inputs] + [node.out.name for node in old.nodes])
         self.outputs = {value.name for value in old.outputs}
         self.natural: dict[str, Value] = {}
         self.forms: dict[tuple[str, object], Value] = {}
@@ -121,7 +121,14 @@ class _Converter:
 
     def _product_on_client(self, node: Node) -> None:
         """A product of two activations, rounded to their bits first: exact in any order, so BLAS may compute it."""
-        self._on_integers(node, [self._rounded(arg) for arg in node.args])
+        args = [self._rounded(arg) for arg in node.args]
+        self._on_integers(node, args)
+        bits = self.intervals[self.natural[node.out.name].name].magnitude.bit_length()
+        if bits > CLIENT_BITS:
+            raise CompileError(
+                f"{node.out} multiplies two computed values on the client: its sums need {bits} bits, int64 arithmetic"
+                f" has room for {CLIENT_BITS}; ask for a larger tolerance or fewer activation bits"
+            )
 
     def _on_integers(self, node: Node, args: list[Value]) -> None:
         op = node.op
@@ -146,7 +153,10 @@ class _Converter:
         if not isinstance(node.op, ONE_SCALE):
             return args
         top = max(self._scale(arg) for arg in args)
-        return [arg if self._scale(arg) == top else self._add(node, Shift(top - self._scale(arg)), arg) for arg in args]
+        return [arg if self._scale(arg) == top else self._shifted(node, arg, top - self._scale(arg)) for arg in args]
+
+    def _shifted(self, node: Node, arg: Value, bits: int) -> Value:
+        return self._add(node, Shift(bits), arg, name=self.new.fresh(f"{node.out.name}.shift"))
 
     def _on_wire(self, value: Value) -> Value:
         """A value as the server has it: its own results as they are, the client's rounded and saturated."""
@@ -181,6 +191,8 @@ class _Converter:
         return self._once(value, "real", lambda: self._append(op, natural, name=name, place=place))
 
     def _output(self, value: Value) -> Value:
+        if self.old.is_constant(value):
+            raise CompileError(f"output {value.name!r} is a constant of the model: it needs no compiling, take it out")
         real = self._real(value)
         if real.name != value.name:
             raise CompileError(f"output {value.name!r} is an input of the model: it needs no compiling, take it out")

@@ -25,7 +25,7 @@ def fixed_operand(op: Op, type_: Type) -> tuple[TensorType, int]:
 @register
 @dataclass(frozen=True, slots=True)
 class Quantise(Op):
-    """Reals to integers: round half to even at scale 2^scale_bits, then saturate to [low, high] (integers)."""
+    """Reals to integers: round half to even at scale 2^scale_bits, then saturate to [low, high]. NaN becomes 0."""
 
     scale_bits: int
     low: int
@@ -40,12 +40,12 @@ class Quantise(Op):
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """Rounded and saturated."""
-        return np.asarray(np.clip(self._rounded(args[0]), self.low, self.high).astype(np.int64))
+        return np.asarray(np.clip(np.nan_to_num(self._rounded(args[0])), self.low, self.high).astype(np.int64))
 
     def saturations(self, x: NDArray[Any]) -> int:
-        """How many elements of x are cut off by [low, high]."""
+        """How many elements of x are cut off by [low, high], or are NaN."""
         rounded = self._rounded(x)
-        return int(np.count_nonzero((rounded < self.low) | (rounded > self.high)))
+        return int(np.count_nonzero(~((rounded >= self.low) & (rounded <= self.high))))
 
     def _rounded(self, x: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(np.rint(np.ldexp(x, self.scale_bits)))

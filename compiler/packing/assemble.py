@@ -42,10 +42,7 @@ def assemble(fixed: Graph, ring: Ring) -> Assembled:
         PackingError: a stage has no packed form on this ring.
         CompileError: the server has nothing to do.
     """
-    count = max((node.place.round for node in fixed.nodes if node.place and node.place.side == "server"), default=0)
-    if count == 0:
-        raise CompileError("the model has no op with weights: there is nothing for the server to do")
-    stages = _pack_stages(fixed, ring, count)
+    stages = _pack_stages(fixed, ring, round_count(fixed))
     clients = _Clients(fixed, stages).graphs()
     rounds = tuple(
         Round(stage.graph, after, exchange_of(stage.graph, before, after))
@@ -56,6 +53,18 @@ def assemble(fixed: Graph, ring: Ring) -> Assembled:
         verify(round_.server, Stage.SERVER)
         verify(round_.client, Stage.CLIENT)
     return Assembled(ring, clients[0], rounds, tuple(stages))
+
+
+def round_count(fixed: Graph) -> int:
+    """How many rounds a placed graph takes.
+
+    Raises:
+        CompileError: the server has nothing to do.
+    """
+    count = max((node.place.round for node in fixed.nodes if node.place and node.place.side == "server"), default=0)
+    if count == 0:
+        raise CompileError("the model has no op with weights: there is nothing for the server to do")
+    return count
 
 
 def server_stage(fixed: Graph, round_: int) -> Graph:

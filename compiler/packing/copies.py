@@ -166,6 +166,8 @@ class _Copier:
         type_ = value.type
         if not isinstance(type_, CipherType):
             raise PackingError(value.name, f"is no ciphertext array but {type_}")
+        if not copies:
+            raise PackingError(value.name, "is blank throughout behind its masks")
         layout = MaskedCopies(self.layouts[value.name], copies)
         self.made[value.name] = new.input(value.name, CipherType(len(copies), type_.slots, type_.scale_bits))
         return layout
@@ -191,19 +193,20 @@ class _Copier:
 
     def _combination(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
         gather, _, scatter = (self.old.constant(arg) for arg in node.args[1:])
-        pairs = list(dict.fromkeys((position, window) for _, position, window in self._positions(scatter, wanted)))
+        needed = dict.fromkeys(self._positions(scatter, wanted))
+        pairs = list(dict.fromkeys((position, window) for _, position, window in needed))
         new_gather = np.full((gather.shape[0], len(pairs), gather.shape[2]), -1, dtype=np.int64)
         new_scatter = np.full((*scatter.shape[:2], len(pairs)), -1, dtype=np.int64)
         for column, (position, window) in enumerate(pairs):
             for group, channel in np.argwhere(scatter[:, :, position] >= 0):
                 new_scatter[group, channel, column] = wanted.get((int(scatter[group, channel, position]), window), -1)
             for group, tap in np.argwhere(gather[:, position] >= 0):
-                new_gather[group, column, tap] = self._index(node.args[0], int(gather[group, position, tap]), window)
+                if (group, position, window) in needed:
+                    number = int(gather[group, position, tap])
+                    new_gather[group, column, tap] = self._index(node.args[0], number, window)
         tables = [new.constant(name, table, 0) for name, table in (("gather", new_gather), ("scatter", new_scatter))]
-        x, _ = self._source(node.args[0])
-        return new.add(
-            LinearCombination(len(wanted)), self.made[x.name], tables[0], self._constant(new, node.args[2]), tables[1]
-        )
+        x, weights = self._copies(node.args[0]), self._constant(new, node.args[2])
+        return new.add(LinearCombination(len(wanted)), x, tables[0], weights, tables[1])
 
     def _slotwise(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
         rows, cols, vectors = (self.old.constant(arg) for arg in node.args[1:])
@@ -216,8 +219,7 @@ class _Copier:
         tables = [new.constant(name, column, 0) for name, column in zip(("rows", "cols"), kept.T, strict=False)]
         scale_bits = getattr(node.args[3].type, "scale_bits", 0)
         constant = new.constant("vectors", vectors[kept[:, 2]], scale_bits)
-        x, _ = self._source(node.args[0])
-        return new.add(SlotCombination(len(wanted)), self.made[x.name], *tables, constant)
+        return new.add(SlotCombination(len(wanted)), self._copies(node.args[0]), *tables, constant)
 
     def _gathered(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
         """A selection from one array or several, in the order wanted."""
@@ -226,7 +228,7 @@ class _Copier:
         starts = dict(
             zip((s.name for s in sources), np.cumsum([0, *(len(self.requests[s.name]) for s in sources)]), strict=False)
         )
-        arrays = [self.made[source.name] for source in sources]
+        arrays = [self._copies(source) for source in sources]
         stacked = arrays[0] if len(arrays) == 1 else new.add(ConcatCiphers(), *arrays)
         table = [starts[self._source(arg)[0].name] + self._index(arg, number, window) for arg, number, window in picks]
         return new.add(SelectCiphers(), stacked, new.constant("select", np.array(table, dtype=np.int64), 0))
@@ -234,12 +236,19 @@ class _Copier:
     def _picked(self, new: Builder, value: Value, wanted: list[Request]) -> Value:
         """The requests of a value, in the order wanted."""
         table = np.array([self._index(value, number, window) for number, window in wanted], dtype=np.int64)
-        made = self.made[self._source(value)[0].name]
+        made = self._copies(value)
         if (table < 0).any():
             raise PackingError(value.name, "is blank where it is added to")
         if np.array_equal(table, np.arange(self._count(made))):
             return made
         return new.add(SelectCiphers(), made, new.constant("select", table, 0))
+
+    def _copies(self, value: Value) -> Value:
+        """The copies of what is behind a value's masks."""
+        source, _ = self._source(value)
+        if source.name not in self.made:
+            raise PackingError(value.name, "is blank throughout behind its mask")
+        return self.made[source.name]
 
     def _index(self, value: Value, number: int, window: Window) -> int:
         resolved = self._resolve(value, number, window)

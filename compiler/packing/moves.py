@@ -10,7 +10,7 @@ import numpy as np
 
 from enclair.compiler.ir.layouts import Axes
 from enclair.compiler.ir.ops.base import Op
-from enclair.compiler.ir.ops.shape import DepthToSpace, Gather, Pad, Resize, Slice, SpaceToDepth
+from enclair.compiler.ir.ops.shape import DepthToSpace, Expand, Gather, Pad, Resize, Slice, SpaceToDepth
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ class Move:
 def move(op: Op, shape: tuple[int, ...], axes: Axes, out_shape: tuple[int, ...]) -> Move | None:
     """The move that an op makes on a tensor with the given axes; None if it is none, or moves along the batch."""
     spatial = (axes.row, axes.column)
-    channels = axes.extents(out_shape)[1]
     match op:
         case Slice() if _whole(op, shape, axes.batch):
             c = (
@@ -95,11 +94,19 @@ def move(op: Op, shape: tuple[int, ...], axes: Axes, out_shape: tuple[int, ...])
             repeats = tuple(1 if axis < 0 else op.factors[axis] for axis in spatial)
             return Move(repeats=(repeats[0], repeats[1]))
         case DepthToSpace() if axes == Axes(0, 1, 2, 3):
-            return Move(block=op.block, depth_first=op.mode == "DCR", out_channels=channels)
+            return Move(block=op.block, depth_first=op.mode == "DCR", out_channels=out_shape[1])
         case SpaceToDepth() if axes == Axes(0, 1, 2, 3):
-            return Move(block=op.block, deepen=True, out_channels=channels)
+            return Move(block=op.block, deepen=True, out_channels=out_shape[1])
+        case Expand() if _repeats_channels(shape, out_shape, axes.channel):
+            return Move((0,) * out_shape[axes.channel])
         case _:
             return None
+
+
+def _repeats_channels(shape: tuple[int, ...], out_shape: tuple[int, ...], channel: int) -> bool:
+    """Whether the shapes differ in the channels alone."""
+    changed = [axis for axis, (n, m) in enumerate(zip(shape, out_shape, strict=False)) if n != m]
+    return len(shape) == len(out_shape) and changed == [channel]
 
 
 def _whole(op: Slice, shape: tuple[int, ...], axis: int) -> bool:

@@ -197,7 +197,7 @@ def _on_tiles(part: Graph, tiling: Tiling, round_: int, kept: Mapping[str, Held]
     lowering = TileLowering(part, tiling, builder, values)
     for value in part.inputs:
         if value.name in kept:
-            lowering.values[value.name] = lowering.narrowed(values[value.name], tiling.layout(value))
+            lowering.values[value.name] = lowering.narrowed(value.name, values[value.name], tiling.layout(value))
     packed = lowering.run()
     results = {value.name: _result(lowering, tiling, value, packed[value.name]) for value in part.outputs}
     rows, columns = tiling.unit
@@ -206,7 +206,7 @@ def _on_tiles(part: Graph, tiling: Tiling, round_: int, kept: Mapping[str, Held]
 
 def _result(lowering: TileLowering, tiling: Tiling, value: Value, packed: Packed) -> Packed:
     if isinstance(packed.layout, Tiles):
-        return lowering.narrowed(packed, tiling.layout(value, tiling.core(value.name)))
+        return lowering.narrowed(value.name, packed, tiling.layout(value, tiling.core(value.name)))
     return packed
 
 

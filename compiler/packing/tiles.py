@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm, prod
+from typing import TypeAlias
 
-import networkx as nx
 import numpy as np
 
 from enclair.compiler.errors import PackingError
@@ -35,14 +35,14 @@ from enclair.compiler.ir.ops.packed import (
 )
 from enclair.compiler.ir.ops.pooling import SumPool
 from enclair.compiler.ir.ops.reductions import ReduceSum
-from enclair.compiler.ir.ops.shape import Concat, Reshape, Transpose
+from enclair.compiler.ir.ops.shape import Concat, Expand, Reshape, Transpose
 from enclair.compiler.ir.types import TensorType
+from enclair.compiler.packing.densities import Densities, Density
 from enclair.compiler.packing.moves import Move, move
-from enclair.compiler.packing.stencils import AxisMap, Stencil, stencil
+from enclair.compiler.packing.stencils import Stencil, stencil
 
-Window = tuple[tuple[int, int], tuple[int, int]]
+Window: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """Half-open intervals of tile positions along rows and columns."""
-POINTWISE = AxisMap(1, 1, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Traced:
     """What is known of every value before a tile is chosen. Values without axes are sums over the image, or views."""
 
     axes: dict[str, Axes]
-    density: dict[str, tuple[Fraction, Fraction]]
+    density: dict[str, Density]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +83,35 @@ def trace(graph: Graph) -> Traced:
         PackingError: a node needs another channel axis than its argument has, or joins values of different density.
     """
     traced = Traced({}, {})
-    ratios: nx.DiGraph[str] = nx.DiGraph()
+    densities = Densities(traced.density)
     for node in graph.nodes:
-        _trace_node(graph, node, traced, ratios)
+        _trace_node(graph, node, traced, densities)
     for value in graph.inputs:
-        traced.axes.setdefault(value.name, default_axes(shape_of(value)))
-    _solve_densities(ratios, traced)
+        traced.axes.setdefault(value.name, default_axes(value))
+    for name in traced.axes:
+        densities.add(name)
     return traced
 
 
-def default_axes(shape: tuple[int, ...]) -> Axes:
-    """Axes by rank: images are [N, C, H, W], signals [N, C, L], features [N, C]."""
-    by_rank = {1: Axes(-1, 0, -1, -1), 2: Axes(0, 1, -1, -1), 3: Axes(0, 1, 2, -1), 4: Axes(0, 1, 2, 3)}
-    if len(shape) not in by_rank:
-        raise PackingError("input", f"tensors of rank {len(shape)} have no tile layout")
-    return by_rank[len(shape)]
+USUAL_AXES = {1: Axes(-1, 0, -1, -1), 2: Axes(0, 1, -1, -1), 3: Axes(0, 1, 2, -1), 4: Axes(0, 1, 2, 3)}
+"""Axes by rank: images are [N, C, H, W], signals [N, C, L], features [N, C]."""
+ROW_AXES = {1: Axes(-1, 0, -1, -1), 2: Axes(0, 1, -1, -1), 3: Axes(0, 2, 1, -1), 4: Axes(0, 3, 1, 2)}
+"""Axes by rank of the rows of a matrix product: the last axis is the channel."""
 
 
-def _matrix_axes(shape: tuple[int, ...]) -> Axes:
-    """Axes of the rows of a matrix product: the last axis is the channel."""
-    rank = len(shape)
-    by_rank = {1: Axes(-1, 0, -1, -1), 2: Axes(0, 1, -1, -1), 3: Axes(0, 2, 1, -1), 4: Axes(0, 3, 1, 2)}
+def default_axes(value: Value, by_rank: Mapping[int, Axes] = USUAL_AXES) -> Axes:
+    """The axes that a value has by its rank."""
+    rank = len(shape_of(value))
+    if rank not in by_rank:
+        raise PackingError(value.name, f"tensors of rank {rank} have no tile layout")
     return by_rank[rank]
 
 
-def _trace_node(graph: Graph, node: Node, traced: Traced, ratios: nx.DiGraph[str]) -> None:
+def _trace_node(graph: Graph, node: Node, traced: Traced, densities: Densities) -> None:
     args = [arg for arg in node.args if not graph.is_constant(arg)]
     out, x = node.out, args[0]
-    wanted = _wanted_axes(node, shape_of(x))
+    _check_operands(graph, node)
+    wanted = default_axes(x, ROW_AXES if isinstance(node.op, MatMul) else USUAL_AXES)
     for arg in args:
         if arg in graph.inputs and arg.name not in traced.axes:
             traced.axes[arg.name] = wanted
@@ -123,12 +124,18 @@ def _trace_node(graph: Graph, node: Node, traced: Traced, ratios: nx.DiGraph[str
     if any(traced.axes[arg.name] != axes for arg in args[1:]):
         raise PackingError(out.name, "joins values with different channel axes")
     traced.axes[out.name] = result
-    for arg in args:
-        ratios.add_edge(arg.name, out.name, ratio=_density_ratio(graph, node, axes))
+    densities.link(out.name, [arg.name for arg in args], _density_ratio(graph, node, axes))
 
 
-def _wanted_axes(node: Node, shape: tuple[int, ...]) -> Axes:
-    return _matrix_axes(shape) if isinstance(node.op, MatMul) else default_axes(shape)
+def _check_operands(graph: Graph, node: Node) -> None:
+    """Refuse what has no form on tiles whatever the axes are."""
+    shapes = [shape_of(arg) for arg in node.args]
+    if isinstance(node.op, MatMul) and len(shapes[1]) != 2:
+        raise PackingError(node.out.name, f"multiplies by a constant of shape {shapes[1]}: only matrices are packed")
+    if isinstance(node.op, Add | Sub | Mul) and shapes[0] != shape_of(node.out):
+        raise PackingError(node.out.name, "adds or multiplies values of different shapes on the server")
+    if isinstance(node.op, Add | Sub) and not graph.is_constant(node.args[1]) and shapes[0] != shapes[1]:
+        raise PackingError(node.out.name, "adds values of different shapes on the server")
 
 
 def _result_axes(node: Node, axes: Axes, wanted: Axes, shape: tuple[int, ...]) -> Axes | None:
@@ -140,9 +147,11 @@ def _result_axes(node: Node, axes: Axes, wanted: Axes, shape: tuple[int, ...]) -
             return None
         case Reshape():
             return _squeezed_axes(axes, shape, shape_of(node.out))
+        case Expand() if len(shape) != len(shape_of(node.out)):
+            return None
         case Transpose():
             moved = {old: new for new, old in enumerate(node.op.perm)}
-            return Axes(*(moved.get(axis, -1) for axis in (axes.batch, axes.channel, axes.row, axes.column)))
+            return Axes(*(moved.get(axis, -1) for axis in _roles(axes)))
         case ReduceSum():
             return None if not _over_channels(node.op, axes) else _reduced_axes(node.op, axes)
         case _:
@@ -150,12 +159,19 @@ def _result_axes(node: Node, axes: Axes, wanted: Axes, shape: tuple[int, ...]) -
 
 
 def _squeezed_axes(axes: Axes, shape: tuple[int, ...], out: tuple[int, ...]) -> Axes | None:
-    """Axes after a Reshape that only adds or drops axes of extent 1; None for any other."""
+    """Axes after a Reshape that only adds or drops axes of extent 1: the usual ones if they fit. None for any other."""
     long, out_long = [a for a, n in enumerate(shape) if n > 1], [a for a, n in enumerate(out) if n > 1]
     if [shape[a] for a in long] != [out[a] for a in out_long]:
         return None
     moved = dict(zip(long, out_long, strict=True))
-    return Axes(*(moved.get(axis, -1) for axis in (axes.batch, axes.channel, axes.row, axes.column)))
+    kept = [moved.get(axis, -1) for axis in _roles(axes)]
+    usual = _roles(USUAL_AXES[len(out)]) if len(out) in USUAL_AXES else kept
+    fits = all(a == b or (b < 0 and out[a] == 1) for a, b in zip(usual, kept, strict=True))
+    return Axes(*(usual if fits else kept))
+
+
+def _roles(axes: Axes) -> list[int]:
+    return [axes.batch, axes.channel, axes.row, axes.column]
 
 
 def _over_channels(op: ReduceSum, axes: Axes) -> bool:
@@ -170,28 +186,12 @@ def _reduced_axes(op: ReduceSum, axes: Axes) -> Axes:
     return Axes(b, -1, y, x)
 
 
-def _density_ratio(graph: Graph, node: Node, axes: Axes) -> tuple[Fraction, Fraction]:
+def _density_ratio(graph: Graph, node: Node, axes: Axes) -> Density:
     if (found := node_stencil(graph, node)) is not None:
         return found.rows.density, found.columns.density
     if (moved := node_move(node, axes)) is not None:
         return moved.densities
     return Fraction(1), Fraction(1)
-
-
-def _solve_densities(ratios: nx.DiGraph[str], traced: Traced) -> None:
-    for part in nx.weakly_connected_components(ratios):
-        first = min(part)
-        traced.density[first] = (Fraction(1), Fraction(1))
-        for u, v, forward in nx.edge_dfs(ratios, first, orientation="ignore"):
-            known, other = (u, v) if forward == "forward" else (v, u)
-            ratio = ratios.edges[u, v]["ratio"]
-            found = tuple(
-                d * r if forward == "forward" else d / r for d, r in zip(traced.density[known], ratio, strict=True)
-            )
-            if traced.density.setdefault(other, (found[0], found[1])) != found:
-                raise PackingError(v, "joins values whose pixels are not equally dense: their tiles do not match")
-    for name in traced.axes:
-        traced.density.setdefault(name, (Fraction(1), Fraction(1)))
 
 
 def node_stencil(graph: Graph, node: Node) -> Stencil | None:
@@ -318,9 +318,9 @@ class TileLowering:
         return self.values
 
     def _lower(self, node: Node) -> Packed:
-        x = self.values[node.args[0].name]
         if (found := node_stencil(self.graph, node)) is not None:
-            return self._stencil(node, x, found)
+            return self._stencil(node, self.values[node.args[0].name], found)
+        x = self._windowed(node, node.args[0])
         match node.op:
             case MatMul():
                 return self._product(node, x)
@@ -344,6 +344,14 @@ class TileLowering:
             case _:
                 return self._move(node, x)
 
+    def _windowed(self, node: Node, arg: Value) -> Packed:
+        """An argument on the window that the node needs of it: other readers may have asked for more."""
+        packed = self.values[arg.name]
+        if not isinstance(packed.layout, Tiles):
+            return packed
+        window = _window_read(self.graph, node, arg, self.tiling)
+        return self.narrowed(node.out.name, packed, replace(packed.layout, low=_lows(window), high=_highs(window)))
+
     def _stencil(self, node: Node, x: Packed, found: Stencil) -> Packed:
         source = self._on_tiles(node, x)
         target = self.tiling.layout(node.out)
@@ -365,10 +373,6 @@ class TileLowering:
     def _product(self, node: Node, x: Packed) -> Packed:
         weights, bits = self._constant(node)
         rows = prod(shape_of(node.out)[:-1])
-        if weights.ndim != 2:
-            raise PackingError(
-                node.out.name, f"multiplies by a constant of shape {weights.shape}: only matrices are packed"
-            )
         if isinstance(x.layout, SlotSums):
             return self._product_of_sums(node, x, x.layout, weights, bits)
         if node.out.name in self.tiling.traced.axes and isinstance(x.layout, Tiles):
@@ -381,6 +385,8 @@ class TileLowering:
 
     def _product_of_sums(self, node: Node, x: Packed, layout: SlotSums, weights: Array, bits: int) -> Packed:
         """Each slot's summands are multiplied alike: the product commutes with the finishing sum."""
+        if layout.count != weights.shape[0]:
+            raise PackingError(node.out.name, "multiplies rows that are not the rows of the summands")
         gather = np.arange(layout.count)[None, None]
         result = np.arange(weights.shape[1])[None, :, None]
         cipher = self._combine(x, gather, weights.T[None], bits, result)
@@ -393,12 +399,12 @@ class TileLowering:
             raise PackingError(node.out.name, "multiplies summands that are not one to a slot")
         features, outputs = weights.shape
         in_use = int((index >= 0).any(axis=0).sum())
-        batch = index[:, :in_use].max(axis=0) // features
-        if in_use % rows or not np.array_equal(batch, np.repeat(np.arange(rows), in_use // rows)):
+        row = np.arange(index.shape[1]) * rows // max(in_use, 1)
+        if in_use % rows or ((index >= 0) & (index // features != row)).any():
             raise PackingError(node.out.name, "needs the rows of its matrix in runs of slots")
         vectors = np.where(index[None] >= 0, weights.T[:, index % features], 0).reshape(-1, index.shape[1])
-        row, col = np.repeat(np.arange(outputs), x.layout.count), np.tile(np.arange(x.layout.count), outputs)
-        cipher = self._slotwise(x, row, col, vectors, bits, outputs)
+        out, col = np.repeat(np.arange(outputs), x.layout.count), np.tile(np.arange(x.layout.count), outputs)
+        cipher = self._slotwise(x, out, col, vectors, bits, outputs)
         return Packed(cipher, SlotSums(shape_of(node.out), rows, in_use // rows, x.layout.slots), True)
 
     def _scaled(self, node: Node, x: Packed) -> Packed:
@@ -419,27 +425,18 @@ class TileLowering:
                 raise PackingError(node.out.name, "subtracts a constant: LowerToAffine writes it as a sum")
             constant = self._operand(node.args[1])
             return replace(x, cipher=self.builder.add(AddPlain(x.layout), x.cipher, constant))
-        y = self.values[node.args[1].name]
-        if shape_of(node.args[0]) != shape_of(node.args[1]):
-            raise PackingError(node.out.name, "adds values of different shapes on the server")
-        x, y = self._same_window(node, x), self._same_window(node, y)
+        y = self._windowed(node, node.args[1])
         if x.layout != y.layout:
             raise PackingError(node.out.name, "adds values in different layouts")
         op = SubtractCiphers() if isinstance(node.op, Sub) else AddCiphers()
         return Packed(self.builder.add(op, x.cipher, y.cipher), x.layout, x.clean and y.clean)
-
-    def _same_window(self, node: Node, x: Packed) -> Packed:
-        return self.narrowed(x, self.tiling.layout(node.out)) if node.out.name in self.tiling.windows else x
 
     def _concat(self, node: Node) -> Packed:
         op, axes = node.op, self.tiling.traced.axes.get(node.out.name)
         if not isinstance(op, Concat) or axes is None or op.axis != axes.channel:
             raise PackingError(node.out.name, "concatenates along an axis that is not the channels'")
         target = self.tiling.layout(node.out)
-        parts = []
-        for arg in node.args:
-            part = self.values[arg.name]
-            parts.append(self.narrowed(part, replace(target, shape=shape_of(arg))))
+        parts = [self._windowed(node, arg) for arg in node.args]
         cipher = self.builder.add(ConcatCiphers(), *(part.cipher for part in parts))
         return Packed(cipher, target, all(part.clean for part in parts))
 
@@ -461,6 +458,8 @@ class TileLowering:
             gather = np.arange(layout.count).reshape(layout.extents[1], -1).T[None]
             ones = np.ones((1, 1, layout.extents[1]), dtype=np.int64)
             return Packed(self._combine(x, gather, ones, 0, np.arange(target.count)[None, None]), target, x.clean)
+        if layout.axes.batch > layout.axes.channel >= 0:
+            raise PackingError(node.out.name, "has its batch behind its channels: its sums would trade places")
         spatial = {axis for axis in (layout.axes.row, layout.axes.column) if axis >= 0 and layout.shape[axis] > 1}
         if not spatial <= set(op.axes) or layout.axes.channel in op.axes or layout.axes.batch in op.axes:
             raise PackingError(
@@ -482,7 +481,7 @@ class TileLowering:
             x = self.masked(x)
         target = self.tiling.layout(node.out)
         table = source.cipher(*found.source(*target.positions()))
-        return Packed(self._select(x, table), target, x.clean and found.keeps_zeros)
+        return Packed(self._select(node.out.name, x, table), target, x.clean and found.keeps_zeros)
 
     def masked(self, x: Packed) -> Packed:
         """x with zeros outside the image, as an op that pads needs it."""
@@ -490,14 +489,14 @@ class TileLowering:
             return x
         return Packed(self.builder.add(MaskSlots(x.layout), x.cipher), x.layout, True)
 
-    def narrowed(self, x: Packed, target: Tiles) -> Packed:
-        """x on a smaller window."""
+    def narrowed(self, name: str, x: Packed, target: Tiles) -> Packed:
+        """x on a smaller window; ``name`` is the value that needs it, for the message."""
         if x.layout == target:
             return x
         source = x.layout
         if not isinstance(source, Tiles) or replace(source, low=target.low, high=target.high) != target:
-            raise PackingError(x.cipher.name, "has no common tiles with what it is joined to")
-        return Packed(self._select(x, source.cipher(*target.positions())), target, x.clean)
+            raise PackingError(name, "has no common tiles with what it is joined to")
+        return Packed(self._select(name, x, source.cipher(*target.positions())), target, x.clean)
 
     def _on_tiles(self, node: Node, x: Packed) -> Tiles:
         if not isinstance(x.layout, Tiles):
@@ -517,11 +516,11 @@ class TileLowering:
     def _table(self, name: str, array: Array) -> Value:
         return self.builder.constant(name, np.asarray(array, dtype=np.int64), 0)
 
-    def _select(self, x: Packed, table: Array) -> Value:
+    def _select(self, name: str, x: Packed, table: Array) -> Value:
         if np.array_equal(table, np.arange(x.layout.count)):
             return x.cipher
         if (table < 0).any():
-            raise PackingError(x.cipher.name, "is read outside its window; this is a bug in enclair")
+            raise PackingError(name, "reads outside of a window; this is a bug in enclair")
         return self.builder.add(SelectCiphers(), x.cipher, self._table("select", table))
 
     def _combine(self, x: Packed, gather: Array, weights: Array, bits: int, scatter: Array) -> Value:
@@ -538,6 +537,14 @@ class TileLowering:
         return self.builder.add(
             SlotCombination(outputs), x.cipher, self._table("rows", rows), self._table("cols", cols), constant
         )
+
+
+def _lows(window: Window) -> tuple[int, int]:
+    return window[0][0], window[1][0]
+
+
+def _highs(window: Window) -> tuple[int, int]:
+    return window[0][1], window[1][1]
 
 
 def _per_channel(factor: Array, layout: Tiles) -> Array | None:

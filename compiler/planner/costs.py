@@ -23,6 +23,8 @@ from enclair.compiler.ir.ops.packed import (
 from enclair.compiler.ir.types import CipherType
 
 MEASURED_RING_DIM, MEASURED_LIMBS = 8192, 2
+PLAIN_NOISE = 2.0**-6
+"""The rounding of an added plaintext (1/2) in units of the noise bound of a fresh upload (39), rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,9 @@ def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: 
             return args[0] + slot_vector_bits
         case AddCiphers() | SubtractCiphers():
             return log2(sum(2.0**bits for bits in args))
-        case AddPlain() | SelectCiphers() | ConcatCiphers():
+        case AddPlain():
+            return log2(2.0 ** args[0] + PLAIN_NOISE)
+        case SelectCiphers() | ConcatCiphers():
             return max(args)
         case _:
             raise TypeError(f"{type(node.op).__name__} is not a server op")

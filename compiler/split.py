@@ -12,26 +12,30 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
-from enclair.compiler.errors import CompileError, PackingError
+from enclair.compiler.errors import CompileError, DoesNotFit, PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.elementwise import Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.reference import run
 from enclair.compiler.packing.assemble import Assembled
 from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.passes.expand_operands import ExpandOperands
 from enclair.compiler.passes.fold_affine import FoldAffine
 from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.insert_refreshes import InsertRefreshes
 from enclair.compiler.passes.lower_averages import LowerAverages
+from enclair.compiler.passes.lower_products import LowerProducts
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import dump, run_passes
 from enclair.compiler.passes.place_ops import PlaceOps
 from enclair.compiler.planner.precision import Precision, PrecisionSearch
-from enclair.compiler.planner.rings import DoesNotFit, choose_ring
+from enclair.compiler.planner.rings import choose_ring
 from enclair.compiler.planner.sides import Side, sides_of
 from enclair.compiler.program import InputSpec, Program
 
-PREPARE = (FoldConstants(), LowerToAffine(), LowerAverages(), FoldAffine(), FoldConstants())
+PREPARE = (
+    FoldConstants(), LowerProducts(), LowerToAffine(), LowerAverages(), ExpandOperands(), FoldAffine(), FoldConstants(),
+)  # fmt: skip
 """What every model goes through first: exact rewrites on reals."""
 WEIGHTED = (Conv, ConvTranspose, MatMul, Mul)
 MOST_CUTS = 64
@@ -79,13 +83,11 @@ def compile_split(
     for _ in range(MOST_CUTS):
         placed = run_passes(prepared, [InsertRefreshes(cuts.refreshed), PlaceOps(cuts.on_client)])
         search = PrecisionSearch(placed, _with_refreshes(ranges, placed), samples, references, options.margin)
-        precision = _precision(search, options)
         try:
+            precision = _precision(search, options)
             parameters, assembled = choose_ring(precision.fixed, options.flood_bits)
-        except PackingError as error:
-            cuts = _cut(placed, cuts, error.node, error.reason)
-        except DoesNotFit as error:
-            cuts = _cut(placed, cuts, error.node, error.reason)
+        except (PackingError, DoesNotFit) as error:
+            cuts = _cut(placed, cuts, error)
         else:
             return _program(prepared, ranges, options, precision, parameters, assembled, cuts)
     raise CompileError(f"the model does not fit even after {MOST_CUTS} cuts; ask for a larger tolerance or fewer bits")
@@ -144,23 +146,36 @@ def _precision(search: PrecisionSearch, options: SplitOptions) -> Precision:
     return search.by_tolerance(tolerance)
 
 
-def _cut(placed: Graph, cuts: _Cuts, name: str, reason: str) -> _Cuts:
+def _cut(placed: Graph, cuts: _Cuts, failure: PackingError | DoesNotFit) -> _Cuts:
     """Move the node in the way to the client, or refresh what the last weighted node before it reads.
 
     Raises:
         CompileError: neither helps.
     """
-    producers = placed.producers()
-    node = producers.get(name.removesuffix(".fixed"))
+    node = _node_of(placed, failure.node)
     if node is not None and sides_of(placed)[node.out.name] is Side.EITHER and node.out.name not in cuts.on_client:
         return replace(cuts, on_client=cuts.on_client | {node.out.name})
     if node is not None and (target := _refreshable(placed, node, cuts)) is not None:
         return replace(cuts, refreshed=cuts.refreshed | {target})
     origin = f" ({node.origin})" if node is not None and node.origin else ""
     raise CompileError(
-        f"layer %{name}{origin} cannot run on the server: {reason}. "
+        f"layer %{node.out.name if node else failure.node}{origin} cannot run on the server: {failure.reason}. "
         "Ask for a larger tolerance or fewer bits, or rewrite the layer"
     )
+
+
+def _node_of(placed: Graph, name: str) -> Node | None:
+    """The server's node that a name in the fixed-point graph stands for.
+
+    Forms of a value have its name and a suffix (``x.q``, ``x.shift.1``); a value of the client stands for its first
+    reader.
+    """
+    producers, readers = placed.producers(), placed.consumers()
+    while name not in readers and "." in name:
+        name = name.rpartition(".")[0]
+    made_by = [producers[name]] if name in producers else []
+    on_server = [n for n in made_by + readers.get(name, []) if n.place is not None and n.place.side == "server"]
+    return on_server[0] if on_server else None
 
 
 def _refreshable(placed: Graph, node: Node, cuts: _Cuts) -> str | None:

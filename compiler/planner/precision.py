@@ -9,14 +9,17 @@ from math import ceil, inf, log2
 import numpy as np
 
 from enclair.compiler.approx.error_bounds import error_bound, is_linear
+from enclair.compiler.approx.intervals import largest_sum
 from enclair.compiler.approx.ranges import Range, Samples
-from enclair.compiler.errors import CompileError
+from enclair.compiler.errors import CompileError, DoesNotFit
 from enclair.compiler.ir.graph import Array, Graph
 from enclair.compiler.ir.reference import run
 from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.passes.to_fixed_point import ToFixedPoint
 
 FEWEST_BITS, MOST_BITS = 6, 30
+MOST_SUM_BITS = 62
+"""Magnitudes below 2^62 are exact in int64, and no plaintext modulus holds larger ones."""
 SAFETY = 2.0
 """A calibrated bound is the largest gap on held-back samples times this."""
 FLOAT32_NOISE = 1e-6
@@ -81,8 +84,16 @@ class PrecisionSearch:
         return Precision(activation_bits, weight_bits, fixed, tolerance, self._bound(fixed))
 
     def fixed_graph(self, activation_bits: int, weight_bits: int) -> Graph:
-        """The fixed-point graph with these bits."""
-        return run_passes(self.placed, [ToFixedPoint(self.ranges, activation_bits, weight_bits, self.margin)])
+        """The fixed-point graph with these bits.
+
+        Raises:
+            DoesNotFit: int64 arithmetic cannot hold the sums of a layer.
+        """
+        fixed = run_passes(self.placed, [ToFixedPoint(self.ranges, activation_bits, weight_bits, self.margin)])
+        name, largest = largest_sum(fixed)
+        if largest.bit_length() > MOST_SUM_BITS:
+            raise DoesNotFit(name, f"its sums need {largest.bit_length() + 1} bits")
+        return fixed
 
     def _equal_bits(self, tolerance: float) -> int:
         bits = FEWEST_BITS

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from enclair.compiler.approx.intervals import intervals
-from enclair.compiler.errors import PackingError
+from enclair.compiler.approx.intervals import largest_sum
+from enclair.compiler.errors import DoesNotFit, PackingError
 from enclair.compiler.ir.graph import Graph
-from enclair.compiler.packing.assemble import Assembled, assemble
+from enclair.compiler.packing.assemble import Assembled, assemble, round_count
 from enclair.compiler.packing.stage import Ring
 from enclair.compiler.parameters import (
     MODULUS_CHOICES,
@@ -19,24 +18,6 @@ from enclair.compiler.parameters import (
     slot_vector_bits,
     sum_room_bits,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DoesNotFit(Exception):
-    """No ring holds the sums of a layer."""
-
-    node: str
-    needed_bits: int
-    reason: str
-
-
-def largest_sum(fixed: Graph) -> tuple[str, int]:
-    """The value with the widest proven interval that the server makes or gets, and its largest magnitude."""
-    known = intervals(fixed)
-    on_server = [node for node in fixed.nodes if node.place and node.place.side == "server"]
-    seen = {arg.name for node in on_server for arg in (*node.args, node.out) if not fixed.is_constant(arg)}
-    name = max(sorted(seen), key=lambda value: known[value].magnitude)
-    return name, known[name].magnitude
 
 
 def parameter_choices(largest: int, flood_bits: int, security: str = SECURE) -> Iterator[BfvParameters]:
@@ -55,7 +36,9 @@ def choose_ring(fixed: Graph, flood_bits: int) -> tuple[BfvParameters, Assembled
     Raises:
         DoesNotFit: no plaintext modulus holds the sums of a layer.
         PackingError: on no ring every stage packs.
+        CompileError: the server has nothing to do.
     """
+    round_count(fixed)
     name, largest = largest_sum(fixed)
     best: tuple[float, BfvParameters, Assembled] | None = None
     failure: PackingError | None = None
@@ -72,8 +55,7 @@ def choose_ring(fixed: Graph, flood_bits: int) -> tuple[BfvParameters, Assembled
         return best[1], best[2]
     if failure is not None:
         raise failure
-    bits = (2 * largest).bit_length()
-    raise DoesNotFit(name, bits, f"its sums need {bits} bits")
+    raise DoesNotFit(name, f"its sums need {(2 * largest).bit_length()} bits")
 
 
 def ring_of(parameters: BfvParameters) -> Ring:

@@ -88,56 +88,65 @@ def _source(program: Program) -> bytes:
 
 @dataclass(slots=True)
 class _Executions:
-    """Runs the executions and times them."""
+    """Runs the executions, times them, and keeps their outputs and what the client decrypts in them."""
 
     program: Program
     backend: str
     progress: Report
+    outputs: dict[str, Outputs] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self, source: bytes, batches: Batches, *, per_layer: bool) -> Verification:
         watched = seen_by_client(self.program)
         model = FloatModel(source, [seen.value.name for seen in watched] if per_layer else [])
         rounded = [model.as_inputs(batch) for batch in batches]
-        with self._step("float"):
-            floats = [model.run(batch) for batch in rounded]
-        with self._step("poly"):
-            poly, poly_answers = reference_answers(self.program, rounded)
-        with self._step("simulated"):
-            simulated, simulated_answers = self._session("simulated", rounded, None)
-        encrypted, encrypted_answers = self._session(self.backend, rounded, self.progress)
-        answers = {"poly": poly_answers, "simulated": simulated_answers, "encrypted": encrypted_answers}
-        float_outputs = {name: array for name, array in joined(floats).items() if name in poly}
-        outputs: dict[str, Outputs] = {"float": float_outputs, "poly": poly}
-        outputs |= {"simulated": simulated.outputs, "encrypted": encrypted.outputs}
+        floats = self._float(model, rounded)
+        self._poly(rounded)
+        room = self._simulated(rounded).room_left_bits
+        encrypted = self._session("encrypted", self.backend, rounded, self.progress)
         return Verification(
-            outputs=outputs,
-            equal=_equal(encrypted.outputs, poly),
-            gaps=_gaps(self.program, outputs),
+            outputs=self.outputs,
+            equal=_equal(encrypted.outputs, self.outputs["poly"]),
+            gaps=_gaps(self.program, self.outputs),
             encrypted=encrypted,
             backend=self.backend,
             seconds=self.seconds,
-            room_left_bits=None if simulated.room_left_bits in {None, inf} else simulated.room_left_bits,
+            room_left_bits=None if room in {None, inf} else room,
             tolerance=self.program.facts.get("tolerance"),
-            diverges=first_divergence(watched, answers),
-            layers=tuple(_layer(seen, floats, answers) for seen in watched) if per_layer else (),
+            diverges=first_divergence(watched, self.answers),
+            layers=tuple(_layer(seen, floats, self.answers) for seen in watched) if per_layer else (),
         )
 
-    @contextmanager
-    def _step(self, execution: str) -> Iterator[None]:
-        self.progress(Progress(0.0, execution, sum(self.seconds.values()), None))
-        start = time.perf_counter()
-        yield
-        self.seconds[execution] = time.perf_counter() - start
+    def _float(self, model: FloatModel, batches: Batches) -> list[Outputs]:
+        with self._timed("float"):
+            results: list[Outputs] = [model.run(batch) for batch in batches]
+        self.outputs["float"] = {name: array for name, array in joined(results).items() if name in self.program.outputs}
+        return results
 
-    def _session(self, backend: str, batches: Batches, progress: Report | None) -> tuple[SessionResult, Answers]:
+    def _poly(self, batches: Batches) -> None:
+        with self._timed("poly"):
+            self.outputs["poly"], self.answers["poly"] = reference_answers(self.program, batches)
+
+    def _simulated(self, batches: Batches) -> SessionResult:
+        with self._timed("simulated"):
+            return self._session("simulated", "simulated", batches, None)
+
+    def _session(self, execution: str, backend: str, batches: Batches, progress: Report | None) -> SessionResult:
         """Inputs were checked before they were rounded to the float model's type: clipping undoes that rounding."""
         start = time.perf_counter()
         keys = RecordingKeys(self.program, make_key_holder(backend, self.program.parameters))
         made = time.perf_counter() - start
-        session = Session(self.program, backend, keys=keys, progress=progress)
-        result = session.run(joined(batches), clip=True)
-        return replace(result, seconds={**result.seconds, "keys": result.seconds["keys"] + made}), keys.answers
+        result = Session(self.program, backend, keys=keys, progress=progress).run(joined(batches), clip=True)
+        self.outputs[execution], self.answers[execution] = result.outputs, keys.answers
+        return replace(result, seconds={**result.seconds, "keys": result.seconds["keys"] + made})
+
+    @contextmanager
+    def _timed(self, execution: str) -> Iterator[None]:
+        self.progress(Progress(0.0, execution, sum(self.seconds.values()), None))
+        start = time.perf_counter()
+        yield
+        self.seconds[execution] = time.perf_counter() - start
 
 
 def _gaps(program: Program, outputs: Mapping[str, Outputs]) -> tuple[Gap, ...]:

@@ -123,7 +123,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every gap is within its bound, and no output and no value on the way differs where all must be equal."""
+        """Whether every gap is within its bound, and where all must be equal, nothing differs, on the way either."""
         return self.equal and self.diverges is None and all(gap.met for gap in self.gaps)
 
     @property

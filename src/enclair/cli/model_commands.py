@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from enclair.cli.files import arrays_as_bytes, check_output, check_path, read_arrays, write_file
 from enclair.cli.options import Clip, Force, Inputs, Json, Output, ProgramFile
-from enclair.cli.output import emit, note, progress_bar, size_text, steps
+from enclair.cli.output import emit, note, progress_bar, session_text, size_text, steps
 from enclair.compiler.ir.errors import InputError
+
+if TYPE_CHECKING:
+    from enclair.compiler.program import Program
+    from enclair.runtime.session import SessionResult
 
 
 def compile_model(
@@ -29,7 +34,7 @@ def compile_model(
     weight_bits: Annotated[int | None, typer.Option(help="Bits of weights, instead of a tolerance.")] = None,
     margin: Annotated[float, typer.Option(help="Share by which the ranges of the samples are widened.")] = 0.25,
     input_range: Annotated[
-        list[str] | None, typer.Option(help="NAME=LOW:HIGH: the range of an input, instead of the samples'.")
+        list[str] | None, typer.Option(metavar="NAME=LOW:HIGH", help="The range of an input, instead of the samples'.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Leading dimension, where the model leaves it open.")] = 1,
     name: Annotated[str | None, typer.Option(help="Name of the program [the file's].")] = None,
@@ -60,30 +65,10 @@ def compile_model(
             progress=step,
         )
         enclair.save(program, output, source=not no_source)
-    facts = program.facts
-    data = {
-        "program": str(output),
-        "name": program.name,
-        "digest": program.digest(),
-        "rounds": len(program.rounds),
-        "activation_bits": facts["activation_bits"],
-        "weight_bits": facts["weight_bits"],
-        "tolerance": facts["tolerance"],
-        "gap_bound": facts["gap_bound"],
-        "samples": facts["samples"],
-        "parameters": asdict(program.parameters),
-        "bytes": output.stat().st_size,
-        "seconds": time.perf_counter() - start,
-    }
-    if derived := facts["samples"]["derived"]:
-        note(f"{derived} samples were derived from the {facts['samples']['given']} given: better give more")
-    bound = facts["gap_bound"]
-    text = (
-        f"{output}: {len(program.rounds)} rounds, {facts['activation_bits']}-bit activations,"
-        f" {facts['weight_bits']}-bit weights, gap to the float model at most {bound['value']:.3g} ({bound['kind']});"
-        f" {size_text(data['bytes'])}, {data['seconds']:.1f} s"
-    )
-    emit(data, text, as_json=as_json)
+    data = _program_json(program, output, time.perf_counter() - start)
+    if derived := data["samples"]["derived"]:
+        note(f"{derived} samples were derived from the {data['samples']['given']} given: better give more")
+    emit(data, _program_text(data), as_json=as_json)
 
 
 def inspect(program: ProgramFile, as_json: Json = False) -> None:
@@ -135,27 +120,9 @@ def run(
         session = enclair.Session(enclair.load(program), backend, progress=progress)
         result = session.run(read_arrays(inputs), clip=clip)
     write_file(output, arrays_as_bytes(result.outputs), force=force)
-    traffic, seconds = result.traffic, result.seconds
-    data = {
-        "outputs": {name: list(array.shape) for name, array in result.outputs.items()},
-        "output": str(output),
-        "backend": backend,
-        "rounds": result.rounds,
-        "batches": result.batches,
-        "seconds": seconds,
-        "parts": result.parts,
-        "bytes": asdict(traffic),
-        "peak_rss": result.peak_rss,
-        "clipped": result.clipped,
-        "saturated": result.saturated,
-    }
-    text = (
-        f"{output}: {result.batches} x {result.rounds} rounds in {seconds['total']:.1f} s"
-        f" (client {seconds['client']:.1f}, server {seconds['server']:.1f}), keys {seconds['keys']:.1f} s;"
-        f" {size_text(traffic.up)} up, {size_text(traffic.down)} down"
-    )
     note_limits(result.clipped, result.saturated)
-    emit(data, text, as_json=as_json)
+    data = {"output": str(output), "backend": backend, **_run_json(result)}
+    emit(data, f"{output}: {session_text(result)}", as_json=as_json)
 
 
 def export_client(program: ProgramFile, output: Output, force: Force = False, as_json: Json = False) -> None:
@@ -185,6 +152,43 @@ def doctor(
     emit({"ok": ok, "checks": [asdict(check) for check in checks]}, "\n".join(lines + remedies), as_json=as_json)
     if not ok:
         raise typer.Exit(1)
+
+
+def _program_json(program: Program, path: Path, seconds: float) -> dict[str, Any]:
+    facts = ("activation_bits", "weight_bits", "tolerance", "gap_bound", "samples")
+    return {
+        "program": str(path),
+        "name": program.name,
+        "digest": program.digest(),
+        "rounds": len(program.rounds),
+        **{name: program.facts[name] for name in facts},
+        "parameters": asdict(program.parameters),
+        "bytes": path.stat().st_size,
+        "seconds": seconds,
+    }
+
+
+def _program_text(data: Mapping[str, Any]) -> str:
+    bound = data["gap_bound"]
+    return (
+        f"{data['program']}: {data['rounds']} rounds, {data['activation_bits']}-bit activations,"
+        f" {data['weight_bits']}-bit weights, gap to the float model at most {bound['value']:.3g} ({bound['kind']});"
+        f" {size_text(data['bytes'])}, {data['seconds']:.1f} s"
+    )
+
+
+def _run_json(result: SessionResult) -> dict[str, Any]:
+    return {
+        "outputs": {name: list(array.shape) for name, array in result.outputs.items()},
+        "rounds": result.rounds,
+        "batches": result.batches,
+        "seconds": result.seconds,
+        "parts": result.parts,
+        "bytes": asdict(result.traffic),
+        "peak_rss": result.peak_rss,
+        "clipped": result.clipped,
+        "saturated": result.saturated,
+    }
 
 
 def note_limits(clipped: dict[str, int], saturated: dict[str, int]) -> None:

@@ -7,13 +7,16 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from enclair.runtime import progress as runtime_progress
+
+if TYPE_CHECKING:
+    from enclair.runtime.session import SessionResult
 
 
 def emit(data: Mapping[str, Any], text: str, *, as_json: bool) -> None:
@@ -57,6 +60,16 @@ def progress_bar() -> Iterator[runtime_progress.Report | None]:
             bar.update(task, completed=moment.done, description=moment.what, left=left)
 
         yield report
+
+
+def session_text(result: SessionResult) -> str:
+    """What a run took: rounds, seconds, bytes."""
+    seconds, traffic = result.seconds, result.traffic
+    return (
+        f"{result.batches} x {result.rounds} rounds in {seconds['total']:.1f} s (client {seconds['client']:.1f},"
+        f" server {seconds['server']:.1f}), keys {seconds['keys']:.1f} s; {size_text(traffic.up)} up,"
+        f" {size_text(traffic.down)} down, {size_text(traffic.keys)} keys; peak memory {size_text(result.peak_rss)}"
+    )
 
 
 def size_text(count: float) -> str:

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 from rich.table import Table
 
-from enclair.cli.output import size_text
+from enclair.cli.output import session_text
 from enclair.verification import EXECUTIONS, GAPS, Verification
 
 WIDTH = 120
@@ -61,12 +61,7 @@ def _lines(result: Verification) -> list[str]:
         )
     if result.room_left_bits is not None:
         lines.append(f"noise room left, as predicted: {result.room_left_bits:.1f} bits")
-    lines.append(
-        f"{result.backend}: {run.batches} x {run.rounds} rounds, {run.seconds['total']:.1f} s (client"
-        f" {run.seconds['client']:.1f}, server {run.seconds['server']:.1f}), keys {run.seconds['keys']:.1f} s;"
-        f" {size_text(run.traffic.up)} up, {size_text(run.traffic.down)} down, {size_text(run.traffic.keys)} keys,"
-        f" peak memory {size_text(run.peak_rss)}"
-    )
+    lines.append(f"{result.backend}: {session_text(run)}")
     return lines
 
 

@@ -1,4 +1,7 @@
-"""enclair.compiler: from a graph of reals to a program that runs on encrypted data."""
+"""enclair.compiler: from a graph of reals to a program that runs on encrypted data.
+
+Programs run without the passes: what only compiling needs is imported when something is compiled.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,19 @@ if __name__ == "compiler":
 
 from collections.abc import Mapping, Sequence
 
-from enclair.compiler.approx.ranges import Samples
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Array, Graph
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.verify import verify
+from enclair.compiler.options import MODES, SplitOptions
 from enclair.compiler.program import Program
-from enclair.compiler.split import SplitOptions, compile_split
 
-MODES = ("split",)
 DEFAULTS = SplitOptions()
 
 
 def compile(  # noqa: A001 (the verb of the field)
     graph: Graph,
-    samples: Samples,
+    samples: Sequence[Mapping[str, Array]],
     *,
     mode: str = "split",
     references: Sequence[Mapping[str, Array]] | None = None,
@@ -41,8 +42,10 @@ def compile(  # noqa: A001 (the verb of the field)
     """
     if mode not in MODES:
         raise CompileError(f"mode {mode!r} is not known: use one of {', '.join(MODES)}")
+    from enclair.compiler.split import compile_split
+
     verify(graph, Stage.TENSOR)
     return compile_split(graph, samples, references, options)
 
 
-__all__ = ["CompileError", "Program", "SplitOptions", "compile"]
+__all__ = ["MODES", "CompileError", "Program", "SplitOptions", "compile"]

@@ -7,7 +7,7 @@ between, at the cost of a round. When nothing can be cut the error says which la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.elementwise import Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.reference import run
+from enclair.compiler.options import SplitOptions, check_options
 from enclair.compiler.packing.assemble import Assembled
 from enclair.compiler.parameters import BfvParameters
 from enclair.compiler.passes.expand_operands import ExpandOperands
@@ -39,27 +40,6 @@ PREPARE = (
 """What every model goes through first: exact rewrites on reals."""
 WEIGHTED = (Conv, ConvTranspose, MatMul, Mul)
 MOST_CUTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class SplitOptions:
-    """What a user may ask of split mode.
-
-    Args:
-        tolerance: largest |fixed point - float| allowed on the outputs, in their units; None is 1e-4 of their
-            calibrated range.
-        activation_bits, weight_bits: bits including the sign, instead of a tolerance; give both.
-        margin: by what share calibrated ranges are widened.
-        input_ranges: the interval of each input, instead of the calibrated one; values outside are refused.
-        flood_bits: how far answers' noise is above what it hides.
-    """
-
-    tolerance: float | None = None
-    activation_bits: int | None = None
-    weight_bits: int | None = None
-    margin: float = 0.25
-    input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    flood_bits: int = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +71,6 @@ def compile_split(
         else:
             return _program(prepared, ranges, options, precision, parameters, assembled, cuts)
     raise CompileError(f"the model does not fit even after {MOST_CUTS} cuts; ask for a larger tolerance or fewer bits")
-
-
-def check_options(options: SplitOptions) -> None:
-    """Refuse options that make no sense.
-
-    Raises:
-        CompileError: says what is wrong with which option.
-    """
-    if (options.activation_bits is None) != (options.weight_bits is None):
-        raise CompileError("give activation_bits and weight_bits together, or neither")
-    for name in ("activation_bits", "weight_bits"):
-        bits = getattr(options, name)
-        if bits is not None and not 2 <= bits <= 30:
-            raise CompileError(f"{name} must be 2 to 30, got {bits}")
-    if options.tolerance is not None and not options.tolerance > 0:
-        raise CompileError(f"tolerance must be positive, got {options.tolerance}")
-    if not 0 <= options.margin <= 10:
-        raise CompileError(f"margin must be 0 to 10, got {options.margin}")
 
 
 def _with_declared(ranges: Mapping[str, Range], options: SplitOptions, graph: Graph) -> dict[str, Range]:

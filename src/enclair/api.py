@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from enclair.compiler import MODES, SplitOptions
 from enclair.compiler import compile as compile_graph
 from enclair.compiler.errors import CompileError
+from enclair.compiler.options import MODES, SplitOptions, check_options
 from enclair.compiler.program import Program
-from enclair.compiler.split import check_options
 from enclair.float_model import FloatModel
 from enclair.frontends.model_to_graph import to_graph, to_onnx
 from enclair.frontends.onnx_shapes import inputs_of

@@ -5,6 +5,7 @@ For every value v the bound e(v) on |fixed - float32|, in real units, given inpu
     Quantise, Requantise   e(x) + half a step
     weighted sum           sum|w| e(x) + K (half a weight step) max|x| + K 2^-24 sum|w| max|x|
     Relu, MaxPool, moves   e(x)
+    Clip, Pad              e(x), or half a step of their rounded numbers
 
 The terms with 2^-24 are float32's own rounding.
 
@@ -13,13 +14,12 @@ Bounds grow by sum|w| per layer: they say something for linear and short program
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import inf, prod
 
 import numpy as np
 
-from enclair.compiler.approx.intervals import Interval, intervals, sum_of_weights
-from enclair.compiler.ir.graph import Array, Graph, Node
+from enclair.compiler.approx.intervals import intervals, sum_of_weights
+from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.ops.activations import Clip, LeakyRelu, Relu
 from enclair.compiler.ir.ops.elementwise import Add, Maximum, Minimum, Mul, Neg, Sub
 from enclair.compiler.ir.ops.fixed import Dequantise, Quantise, Refresh, Requantise, Shift
@@ -31,19 +31,19 @@ from enclair.compiler.ir.types import TensorType
 from enclair.compiler.planner.sides import MOVES
 
 FLOAT32_STEP = 2.0**-24
-CONTRACTIONS = (Relu, Clip, MaxPool, ReduceMax, Maximum, Minimum, Neg, Shift, Dequantise, Refresh, Pad, *MOVES)
+CONTRACTIONS = (Relu, MaxPool, ReduceMax, Maximum, Minimum, Neg, Shift, Dequantise, Refresh, *MOVES)
 """Ops whose result is no further from the float's than their arguments."""
 
 
 def error_bound(graph: Graph) -> float:
-    """Bound on |fixed - float32| over all outputs; infinite where the graph has an op without a rule."""
-    known = intervals(graph)
-    errors: dict[str, float] = {value.name: 0.0 for value in graph.inputs}
-    magnitudes = {value.name: inf for value in graph.inputs}
+    """Bound on |fixed - float32| over all outputs; infinite where it cannot be proven.
+
+    That is where the graph has an op without a rule, and where a value may leave the range it is saturated to.
+    """
+    bounds = _Bounds(graph)
     for node in graph.nodes:
-        magnitudes[node.out.name] = _magnitude(node, known, magnitudes)
-        errors[node.out.name] = _node_error(graph, node, errors, magnitudes)
-    return max((errors[value.name] for value in graph.outputs), default=0.0)
+        bounds.add(node)
+    return max((bounds.errors[value.name] for value in graph.outputs), default=0.0)
 
 
 def is_linear(graph: Graph) -> bool:
@@ -52,44 +52,66 @@ def is_linear(graph: Graph) -> bool:
     return not any(isinstance(node.op, nonlinear) for node in graph.nodes)
 
 
-def _magnitude(node: Node, known: Mapping[str, Interval], magnitudes: Mapping[str, float]) -> float:
-    """max|v| in real units."""
-    type_ = node.out.type
-    if isinstance(type_, TensorType) and type_.scale_bits is not None:
-        return known[node.out.name].magnitude * 2.0**-type_.scale_bits
-    args = [magnitudes[arg.name] for arg in node.args if arg.name in magnitudes]
-    return sum(args) if isinstance(node.op, Add | Sub) else max(args, default=inf)
+class _Bounds:
+    """Errors and magnitudes of the values so far, by name, in real units."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.intervals = graph, intervals(graph)
+        self.inputs = {value.name for value in graph.inputs}
+        self.errors = dict.fromkeys(self.inputs, 0.0)
+        self.magnitudes = dict.fromkeys(self.inputs, inf)
+
+    def add(self, node: Node) -> None:
+        """Bound the node's result."""
+        self.errors[node.out.name] = self._error(node)
+        self.magnitudes[node.out.name] = self._magnitude(node)
+
+    def _magnitude(self, node: Node) -> float:
+        """max|v|."""
+        scale_bits = _scale(node.out.type)
+        if scale_bits is not None:
+            return self.intervals[node.out.name].magnitude * 2.0**-scale_bits
+        args = [self.magnitudes[arg.name] for arg in node.args if arg.name in self.magnitudes]
+        total = sum(args) if isinstance(node.op, Add | Sub) else max(args, default=inf)
+        return total * max(1.0, abs(node.op.alpha)) if isinstance(node.op, LeakyRelu) else total
+
+    def _error(self, node: Node) -> float:
+        args = [self.errors[arg.name] for arg in node.args if arg.name in self.errors]
+        largest = [self.magnitudes[arg.name] + self.errors[arg.name] for arg in node.args if arg.name in self.errors]
+        weights = self.graph.arrays.get(node.args[1].name) if len(node.args) > 1 else None
+        op = node.op
+        match op:
+            case Quantise() | Requantise():
+                return args[0] + _half_step(node) if self._fits(node) else inf
+            case Conv() | ConvTranspose() | MatMul() | Mul() | Add() | Sub() if weights is not None:
+                provable = _scale(node.out.type) is not None and args[0] < inf
+                return _constant_error(node, weights, args[0], largest[0]) if provable else inf
+            case Add() | Sub():
+                return sum(args) + sum(largest) * FLOAT32_STEP
+            case SumPool() | ReduceSum():
+                terms = prod(op.kernel) if isinstance(op, SumPool) else _size(node.args[0]) // max(1, _size(node.out))
+                return terms * (args[0] + terms * largest[0] * FLOAT32_STEP)
+            case LeakyRelu():
+                return max(1.0, abs(op.alpha)) * (args[0] + largest[0] * FLOAT32_STEP)
+            case Clip() | Pad():
+                return max(args[0], _half_step(node))
+            case _:
+                return max(args, default=0.0) if isinstance(op, CONTRACTIONS) else inf
+
+    def _fits(self, node: Node) -> bool:
+        """Whether nothing is saturated. Inputs outside of their ranges are refused before."""
+        op, arg = node.op, node.args[0].name
+        if not isinstance(op, Requantise):
+            return arg in self.inputs
+        ends = np.array([self.intervals[arg].low, self.intervals[arg].high])
+        return op.saturations(ends) == 0
 
 
-def _node_error(graph: Graph, node: Node, errors: Mapping[str, float], magnitudes: Mapping[str, float]) -> float:
-    args = [errors[arg.name] for arg in node.args if arg.name in errors]
-    largest = [magnitudes[arg.name] for arg in node.args if arg.name in magnitudes]
-    weights = graph.arrays.get(node.args[1].name) if len(node.args) > 1 else None
-    op = node.op
-    match op:
-        case Quantise() | Requantise():
-            return args[0] + _half_step(node)
-        case Conv() | ConvTranspose() | MatMul() | Mul() if (
-            weights is not None and _scale(node.args[1].type) is not None
-        ):
-            return _weighted_error(node, weights, args[0], largest[0])
-        case Add() | Sub() if weights is not None:
-            rounding = (largest[0] + float(abs(weights).max(initial=0))) * FLOAT32_STEP
-            return args[0] + _half_step(node) + rounding if _scale(node.out.type) is not None else inf
-        case Add() | Sub():
-            return sum(args) + sum(largest) * FLOAT32_STEP
-        case SumPool():
-            return prod(op.kernel) * (args[0] + prod(op.kernel) * largest[0] * FLOAT32_STEP)
-        case ReduceSum():
-            terms = _size(node.args[0].type) // max(1, _size(node.out.type))
-            return terms * (args[0] + terms * largest[0] * FLOAT32_STEP)
-        case LeakyRelu():
-            return max(1.0, abs(op.alpha)) * (args[0] + largest[0] * FLOAT32_STEP)
-        case _:
-            return max(args, default=0.0) if isinstance(op, CONTRACTIONS) else inf
-
-
-def _weighted_error(node: Node, array: Array, error: float, largest: float) -> float:
+def _constant_error(node: Node, array: Array, error: float, largest: float) -> float:
+    """The error of a sum or product with constants; ``largest`` is max|x| of the float model."""
+    if isinstance(node.op, Add | Sub):
+        addend = float(np.abs(array).max(initial=0)) * 2.0 ** -(_scale(node.args[1].type) or 0)
+        return error + _half_step(node) + (largest + addend) * FLOAT32_STEP
     scale_bits = _scale(node.args[1].type) or 0
     if isinstance(node.op, Mul):
         total, terms = float(np.abs(array).max(initial=0)), 1
@@ -97,9 +119,8 @@ def _weighted_error(node: Node, array: Array, error: float, largest: float) -> f
         total, terms = float(sum_of_weights(node.op, array)), _terms(node, array.shape)
     total *= 2.0**-scale_bits
     half_step = 2.0 ** -(scale_bits + 1)
-    return (
-        total * error + terms * half_step * largest + (terms + 1) * FLOAT32_STEP * (total + terms * half_step) * largest
-    )
+    rounding = (terms + 1) * FLOAT32_STEP * (total + terms * half_step) * largest
+    return total * error + terms * half_step * largest + rounding
 
 
 def _terms(node: Node, shape: tuple[int, ...]) -> int:
@@ -120,5 +141,5 @@ def _scale(type_: object) -> int | None:
     return type_.scale_bits if isinstance(type_, TensorType) else None
 
 
-def _size(type_: object) -> int:
-    return type_.size if isinstance(type_, TensorType) else 1
+def _size(value: Value) -> int:
+    return value.type.size if isinstance(value.type, TensorType) else 1

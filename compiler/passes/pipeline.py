@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -23,10 +24,10 @@ class Pass(Protocol):
         ...
 
 
-def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
+def run_passes(graph: Graph, passes: Sequence[Pass], *, dumped: bool = True) -> Graph:
     """Apply the passes one by one, verifying each result.
 
-    With ENCLAIR_DUMP=DIR in the environment, DIR gets one numbered text file per pass.
+    With ENCLAIR_DUMP=DIR in the environment, DIR gets one numbered text file per pass, unless ``dumped`` is False.
 
     Raises:
         VerifyError: a pass broke the graph; names the pass and those before it.
@@ -41,7 +42,8 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
             after = f", after {', '.join(done)}" if done else ""
             raise VerifyError(f"pass {name}{after} broke the graph; this is a bug in enclair: {error}") from error
         done.append(name)
-        dump(name, graph)
+        if dumped:
+            dump(name, graph)
     return graph
 
 
@@ -51,5 +53,5 @@ def dump(label: str, graph: Graph) -> None:
     if not folder:
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
-    number = len(list(Path(folder).glob("[0-9][0-9]-*.txt"))) + 1
-    Path(folder, f"{number:02d}-{label}.txt").write_text(str(graph))
+    numbers = [int(match[1]) for path in Path(folder).iterdir() if (match := re.match(r"(\d+)-.*\.txt$", path.name))]
+    Path(folder, f"{max(numbers, default=0) + 1:02d}-{label}.txt").write_text(str(graph))

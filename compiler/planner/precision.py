@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from math import ceil, inf, log2
 
 import numpy as np
@@ -18,8 +19,8 @@ from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.passes.to_fixed_point import ToFixedPoint
 
 FEWEST_BITS, MOST_BITS = 6, 30
-MOST_SUM_BITS = 62
-"""Magnitudes below 2^62 are exact in int64, and no plaintext modulus holds larger ones."""
+MOST_SUM_BITS = 60
+"""Magnitudes below 2^60 are exact in int64, and two plaintext moduli hold them."""
 SAFETY = 2.0
 """A calibrated bound is the largest gap on held-back samples times this."""
 FLOAT32_NOISE = 1e-6
@@ -64,19 +65,34 @@ class PrecisionSearch:
     margin: float
 
     def by_tolerance(self, tolerance: float) -> Precision:
-        """The fewest bits, first equal for both kinds, then each alone.
+        """The fewest bits, first equal for both kinds, then each alone; more until the bound holds too.
 
         Raises:
             CompileError: even the most bits leave a larger error.
+            DoesNotFit: see ``fixed_graph``.
         """
         bits = self._equal_bits(tolerance)
         weight_bits = self._lowered(bits, lambda w: (bits, w), tolerance)
         activation_bits = self._lowered(bits, lambda a: (a, weight_bits), tolerance)
-        chosen = self.given(activation_bits, weight_bits, tolerance)
-        while chosen.bound.value > tolerance and max(activation_bits, weight_bits) < MOST_BITS:
-            activation_bits, weight_bits = activation_bits + 1, weight_bits + 1
-            chosen = self.given(activation_bits, weight_bits, tolerance)
-        return chosen
+        fewest = self.given(activation_bits, weight_bits, tolerance)
+        for chosen in chain([fewest], self._with_more_bits(fewest)):
+            if chosen.bound.value <= tolerance:
+                return chosen
+        bound = self._calibrated(fewest.fixed)
+        if bound.value > tolerance:
+            raise CompileError(
+                f"a tolerance of {tolerance:.3g} cannot be met: the outputs may be off by {bound.value:.3g}, "
+                f"judging by held-back calibration data; ask for a larger tolerance"
+            )
+        return replace(fewest, bound=bound)
+
+    def _with_more_bits(self, fewest: Precision) -> Iterator[Precision]:
+        """More bits for both kinds, one by one, as long as sums fit."""
+        for extra in range(1, MOST_BITS + 1 - max(fewest.activation_bits, fewest.weight_bits)):
+            try:
+                yield self.given(fewest.activation_bits + extra, fewest.weight_bits + extra, fewest.tolerance)
+            except DoesNotFit:
+                return
 
     def given(self, activation_bits: int, weight_bits: int, tolerance: float) -> Precision:
         """The graph with these bits, whatever its error."""
@@ -89,7 +105,8 @@ class PrecisionSearch:
         Raises:
             DoesNotFit: int64 arithmetic cannot hold the sums of a layer.
         """
-        fixed = run_passes(self.placed, [ToFixedPoint(self.ranges, activation_bits, weight_bits, self.margin)])
+        to_fixed = ToFixedPoint(self.ranges, activation_bits, weight_bits, self.margin)
+        fixed = run_passes(self.placed, [to_fixed], dumped=False)
         name, largest = largest_sum(fixed)
         if largest.bit_length() > MOST_SUM_BITS:
             raise DoesNotFit(name, f"its sums need {largest.bit_length() + 1} bits")
@@ -125,17 +142,18 @@ class PrecisionSearch:
 
     def _bound(self, fixed: Graph) -> GapBound:
         """The proven bound where the graph is linear or the bound no larger than the calibrated one; else that one."""
-        proven = error_bound(fixed)
-        held_back = range(1, len(self.samples), 2) if len(self.samples) > 1 else range(1)
-        calibrated = SAFETY * self._gap(fixed, held_back) + FLOAT32_NOISE * self.output_range()
-        if proven < inf and (is_linear(fixed) or proven <= calibrated):
+        proven, calibrated = error_bound(fixed), self._calibrated(fixed)
+        if proven < inf and (is_linear(fixed) or proven <= calibrated.value):
             return GapBound(proven, "proven")
-        return GapBound(calibrated, "calibrated")
+        return calibrated
+
+    def _calibrated(self, fixed: Graph) -> GapBound:
+        held_back = range(1, len(self.samples), 2) if len(self.samples) > 1 else range(1)
+        value = SAFETY * self._gap(fixed, held_back) + FLOAT32_NOISE * self.output_range()
+        return GapBound(value, "calibrated")
 
     def output_range(self) -> float:
-        """The widest range of an output over the samples."""
-        names = self.references[0].keys()
-        return max(
-            float(max(np.max(r[name]) for r in self.references) - min(np.min(r[name]) for r in self.references))
-            for name in names
-        )
+        """The widest range of an output over the samples; of constant outputs the magnitude, or 1 if they are 0."""
+        outputs = [np.stack([reference[name] for reference in self.references]) for name in self.references[0]]
+        widest = max(float(np.max(output) - np.min(output)) for output in outputs)
+        return widest or max(float(np.abs(output).max()) for output in outputs) or 1.0

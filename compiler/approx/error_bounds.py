@@ -59,7 +59,7 @@ class _Bounds:
         self.graph, self.intervals = graph, intervals(graph)
         self.inputs = {value.name for value in graph.inputs}
         self.errors = dict.fromkeys(self.inputs, 0.0)
-        self.magnitudes = dict.fromkeys(self.inputs, inf)
+        self.magnitudes = dict.fromkeys(self.inputs, inf) | _input_magnitudes(graph)
 
     def add(self, node: Node) -> None:
         """Bound the node's result."""
@@ -84,8 +84,7 @@ class _Bounds:
             case Quantise() | Requantise():
                 return args[0] + _half_step(node) if self._fits(node) else inf
             case Conv() | ConvTranspose() | MatMul() | Mul() | Add() | Sub() if weights is not None:
-                provable = _scale(node.out.type) is not None and args[0] < inf
-                return _constant_error(node, weights, args[0], largest[0]) if provable else inf
+                return _constant_error(node, weights, args[0], largest[0]) if largest[0] < inf else inf
             case Add() | Sub():
                 return sum(args) + sum(largest) * FLOAT32_STEP
             case SumPool() | ReduceSum():
@@ -107,19 +106,27 @@ class _Bounds:
         return op.saturations(ends) == 0
 
 
+def _input_magnitudes(graph: Graph) -> dict[str, float]:
+    """max|x| of the inputs that the client rounds: those outside of the limits are refused."""
+    return {
+        node.args[0].name: max(-node.op.low, node.op.high) * 2.0**-node.op.scale_bits
+        for node in graph.nodes
+        if isinstance(node.op, Quantise) and node.args[0] in graph.inputs
+    }
+
+
 def _constant_error(node: Node, array: Array, error: float, largest: float) -> float:
     """The error of a sum or product with constants; ``largest`` is max|x| of the float model."""
+    step = 2.0 ** -(_scale(node.args[1].type) or 0)
+    half_step = 0.0 if _scale(node.args[1].type) is None else step / 2
     if isinstance(node.op, Add | Sub):
-        addend = float(np.abs(array).max(initial=0)) * 2.0 ** -(_scale(node.args[1].type) or 0)
-        return error + _half_step(node) + (largest + addend) * FLOAT32_STEP
-    scale_bits = _scale(node.args[1].type) or 0
+        addend = float(np.abs(array).max(initial=0)) * step + half_step
+        return error + half_step + 2 * FLOAT32_STEP * (largest + addend)
     if isinstance(node.op, Mul):
-        total, terms = float(np.abs(array).max(initial=0)), 1
+        total, terms = float(np.abs(array).max(initial=0)) * step, 1
     else:
-        total, terms = float(sum_of_weights(node.op, array)), _terms(node, array.shape)
-    total *= 2.0**-scale_bits
-    half_step = 2.0 ** -(scale_bits + 1)
-    rounding = (terms + 1) * FLOAT32_STEP * (total + terms * half_step) * largest
+        total, terms = float(sum_of_weights(node.op, array)) * step, _terms(node, array.shape)
+    rounding = (terms + 2) * FLOAT32_STEP * (total + terms * half_step) * largest
     return total * error + terms * half_step * largest + rounding
 
 

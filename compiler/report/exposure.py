@@ -43,6 +43,8 @@ def _exposure(program: Program, number: int, view: View) -> Exposure:
     equations = equations_of(view)
     systems = systems_of(equations)
     composed = slots.is_composed(view)
+    queries = max((system.queries for system in systems), default=None)
+    inner = commonest(equations) if composed else None
     shape = view.value.type.shape if isinstance(view.value.type, TensorType) else ()
     return Exposure(
         number,
@@ -53,8 +55,8 @@ def _exposure(program: Program, number: int, view: View) -> Exposure:
         composed,
         _summands(view.layout),
         systems,
-        commonest(equations) if composed else None,
-        max((system.queries for system in systems), default=None),
+        inner if inner and queries and inner.queries < queries else None,
+        queries,
     )
 
 

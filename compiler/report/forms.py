@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, hstack, vstack
+from scipy.sparse import coo_array, vstack
 
 from enclair.compiler.ir.graph import Node
 from enclair.compiler.ir.ops.packed import (
@@ -36,7 +36,7 @@ from enclair.compiler.ir.ops.packed import (
 )
 from enclair.compiler.report import slots
 from enclair.compiler.report.slots import Table, Terms
-from enclair.compiler.report.views import Held, View
+from enclair.compiler.report.views import View
 
 Words: TypeAlias = NDArray[np.uint64]
 Form: TypeAlias = Any
@@ -46,10 +46,17 @@ MINUS_ONE = np.uint64(2**64 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A sum that the client sees: the unknown numbers in it, and whether a constant of its slot alone is too."""
+    """A sum that the client sees.
+
+    Args:
+        unknowns: the unknown numbers in it.
+        private: whether a constant of its slot alone is in it too.
+        wanted: whether it is an element of the answer, or part of one; other slots may hold sums beyond the border.
+    """
 
     unknowns: Words
     private: bool
+    wanted: bool
 
 
 class Forms:
@@ -57,7 +64,7 @@ class Forms:
 
     def __init__(self, view: View) -> None:
         self.view, self.random = view, np.random.default_rng(0)
-        self.known = {name: self._draw(held.shape[0]) for name, held in view.known.items()}
+        self.known = self._draw(sum(known.elements.shape[0] for known in view.known.values()))
         products = [node for node in view.nodes if slots.is_product(node)]
         sums = [(node, node.op) for node in view.nodes if isinstance(node.op, AddPlain)]
         self.terms = {node.out.name: slots.product_terms(view, node) for node in products}
@@ -67,22 +74,22 @@ class Forms:
         sizes = {slots.weights(node).name: slots.weight_count(view, node) for node in products}
         sizes |= {node.args[1].name: view.arrays[node.args[1].name].size for node, _ in sums}
         self.numbers = {name: self._draw(size) for name, size in sorted(sizes.items()) if name in view.secret}
-        self.places = self._numbered()
-        self.width = 2 + sum(numbers.size for numbers in self._unknowns().values())
+        self.wanted = slots.wanted(view)
+        self.places, self.width = self._numbered()
 
     def rows(self, slot: int) -> list[Row]:
         """The different sums in one slot of the answer."""
-        forms = {name: self._start(name, held[:, slot]) for name, held in self.view.known.items()}
+        forms = {name: self._start(*given) for name, given in self._given(slot).items()}
         for node in self.view.nodes:
             forms[node.out.name] = self._form(node, [forms[arg.name] for arg in node.args if arg.name in forms], slot)
-        return list(self._read(forms[self.view.answer.name]))
+        return list(self._read(forms[self.view.answer.name], self.wanted[:, slot]))
 
-    def _unknowns(self) -> dict[str, Words]:
-        """What gets columns between the first and the last, by the name of the constant or ciphertexts."""
+    def _unknowns(self) -> dict[str, int]:
+        """How many columns there are between the first and the last, by what they stand for."""
         raise NotImplementedError
 
-    def _start(self, name: str, held: Held) -> Form:
-        """The form of known ciphertexts."""
+    def _start(self, place: Table, numbers: Table, count: int) -> Form:
+        """The form of known ciphertexts: at ``place`` they hold the slot's elements ``numbers``."""
         raise NotImplementedError
 
     def _multiply(self, name: str, terms: Terms, x: Form, count: int) -> Form:
@@ -97,10 +104,24 @@ class Forms:
         """Names of the unknown numbers in a row."""
         raise NotImplementedError
 
-    def _numbered(self) -> dict[str, int]:
-        """The first column of each of ``_unknowns``."""
-        sizes = [numbers.size for numbers in self._unknowns().values()]
-        return dict(zip(self._unknowns(), np.cumsum([1, *sizes]).tolist(), strict=False))
+    def _numbered(self) -> tuple[dict[str, int], int]:
+        """The first column of each of ``_unknowns``, and the number of all columns."""
+        *starts, last = np.cumsum([1, *self._unknowns().values()]).tolist()
+        return dict(zip(self._unknowns(), starts, strict=True)), last + 1
+
+    def _given(self, slot: int) -> dict[str, tuple[Table, Table, int]]:
+        """For all known ciphertexts: which hold something in a slot, the numbers of these elements, how many there are.
+
+        Copies of an element have the same number: what they are multiplied by adds up.
+        """
+        numbers: dict[tuple[str, int], int] = {}
+        given = {}
+        for name, known in self.view.known.items():
+            elements = known.elements[:, slot]
+            keys = [(known.value, element) for element in elements.tolist() if element >= 0]
+            found = [numbers.setdefault(key, len(numbers)) for key in keys]
+            given[name] = np.flatnonzero(elements >= 0), np.array(found, dtype=np.int64), elements.size
+        return given
 
     def _form(self, node: Node, args: list[Form], slot: int) -> Form:
         match node.op:
@@ -148,7 +169,7 @@ class Forms:
         every = np.arange(keep.size)
         return _matrix(keep, every, every, (keep.size, keep.size)) @ form
 
-    def _read(self, form: Form) -> Iterator[Row]:
+    def _read(self, form: Form, wanted: NDArray[np.bool_]) -> Iterator[Row]:
         """The rows of a form, each once, without those that hold nothing."""
         fingerprints = form[:, [0]].toarray().reshape(-1)
         _, first = np.unique(fingerprints, return_index=True)
@@ -157,7 +178,7 @@ class Forms:
             columns, data = form.indices[span], form.data[span]
             inner = (columns > 0) & (columns < self.width - 1) & (data != 0)
             private = bool(((columns == self.width - 1) & (data != 0)).any())
-            yield Row(np.unique(self._ids(columns[inner], data[inner])), private)
+            yield Row(np.unique(self._ids(columns[inner], data[inner])), private, bool(wanted[row]))
 
     def _draw(self, count: int) -> Words:
         return self.random.integers(1, 2**64, count, dtype=np.uint64)
@@ -166,12 +187,11 @@ class Forms:
 class LayerForms(Forms):
     """The unknown numbers are the weights and constants of layers side by side."""
 
-    def _unknowns(self) -> dict[str, Words]:
-        return self.numbers
+    def _unknowns(self) -> dict[str, int]:
+        return {name: numbers.size for name, numbers in self.numbers.items()}
 
-    def _start(self, name: str, held: Held) -> Form:
-        column = csr_array((self.known[name] * held)[:, None])
-        return hstack([column, csr_array((held.size, self.width - 1), dtype=np.uint64)], format="csr")
+    def _start(self, place: Table, numbers: Table, count: int) -> Form:
+        return _matrix(self.known[numbers], place, np.zeros_like(place), (count, self.width))
 
     def _multiply(self, name: str, terms: Terms, x: Form, count: int) -> Form:
         rows, cols, ids = terms
@@ -195,14 +215,13 @@ class LayerForms(Forms):
 class ComposedForms(Forms):
     """The unknown numbers are the coefficients of known ciphertexts, and constants."""
 
-    def _unknowns(self) -> dict[str, Words]:
-        return {**self.known, "constant": np.zeros(1, dtype=np.uint64)}
+    def _unknowns(self) -> dict[str, int]:
+        return {"elements": self.known.size, "constant": 1}
 
-    def _start(self, name: str, held: Held) -> Form:
-        place = np.flatnonzero(held)
-        columns = np.concatenate([np.zeros_like(place), place + self.places[name]])
-        data = np.concatenate([self.known[name][place], _ones(place.size)])
-        return _matrix(data, np.tile(place, 2), columns, (held.size, self.width))
+    def _start(self, place: Table, numbers: Table, count: int) -> Form:
+        columns = np.concatenate([np.zeros_like(place), numbers + self.places["elements"]])
+        data = np.concatenate([self.known[numbers], _ones(place.size)])
+        return _matrix(data, np.tile(place, 2), columns, (count, self.width))
 
     def _multiply(self, name: str, terms: Terms, x: Form, count: int) -> Form:
         rows, cols, ids = terms

@@ -147,7 +147,8 @@ class Exposure:
         composed: whether layers lie one behind the other, so that least squares gives the map they make together.
         summands: in how many parts each element is seen, the most.
         systems: of linear equations, those alike together, the one that takes most queries first.
-        inner: of a composed map, the sums of the commonest kind: of an image, those that see nothing of its border.
+        inner: of a composed map, the sums of the commonest kind (of an image, those that see nothing of its border),
+            where they are solved sooner than all.
         queries: after how many queries all systems are solved; None where there is nothing to solve for.
     """
 
@@ -161,6 +162,12 @@ class Exposure:
     systems: tuple[System, ...]
     inner: System | None
     queries: int | None
+
+    @property
+    def unreached(self) -> int:
+        """How many of the weights no equation has in it; of composed layers, none are known to be."""
+        reached = sum(system.unknowns * system.copies for system in self.systems)
+        return 0 if self.composed else sum(layer.count for layer in self.layers) - reached
 
 
 @dataclass(frozen=True, slots=True)

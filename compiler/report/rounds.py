@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from enclair.compiler.approx.intervals import Interval, intervals
-from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.graph import Graph, Node, Value
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.stages import CLIENT_PACKING, FIXED_POINT
 from enclair.compiler.ir.types import CipherType
@@ -39,14 +39,13 @@ def _report(
     layout: str,
 ) -> RoundReport:
     round_, parameters = program.rounds[number - 1], program.parameters
-    answers = {name: layout for name, (_, layout) in unpacked(round_.client).items()}
     return RoundReport(
         number,
         tuple(_steps(_placed(program.fixed, "server", number))),
         tuple(_steps(_placed(program.fixed, "client", number))),
         layout,
         _transfers(round_.exchange.uploads, packed(before), parameters.ciphertext_bytes),
-        _transfers(round_.exchange.answers, answers, parameters.answer_bytes),
+        _transfers(round_.exchange.answers, unpacked(round_.client), parameters.answer_bytes),
         _sum_bits(program.fixed, number, known),
         parameters.modulus.bit_length(),
         max((growth[name] for name, _ in round_.exchange.answers), default=0.0),
@@ -67,10 +66,10 @@ def _steps(nodes: Iterable[Node]) -> Iterator[Step]:
 
 
 def _transfers(
-    ciphers: Iterable[tuple[str, CipherType]], layouts: Mapping[str, Layout], cipher_bytes: int
+    ciphers: Iterable[tuple[str, CipherType]], coded: Mapping[str, tuple[Value, Layout]], cipher_bytes: int
 ) -> tuple[Transfer, ...]:
     return tuple(
-        Transfer(name, describe(layouts[name]), type_.count, type_.count * cipher_bytes) for name, type_ in ciphers
+        Transfer(name, describe(coded[name][1]), type_.count, type_.count * cipher_bytes) for name, type_ in ciphers
     )
 
 

@@ -51,11 +51,16 @@ def is_by_slot(view: View) -> bool:
 
 def slot_kinds(view: View) -> list[tuple[int, int]]:
     """A slot of each kind, and how many there are: the same ciphertexts hold something, the same masks open."""
-    tables = list(view.known.values())
+    tables = [wanted(view), *(known.elements >= 0 for known in view.known.values())]
     tables += [table for node in view.nodes for table in _patterns(view, node)]
     columns = np.ascontiguousarray(np.hstack([np.packbits(table, axis=0).T for table in tables]))
     _, first, counts = np.unique(columns, axis=0, return_index=True, return_counts=True)
     return list(zip(first.tolist(), counts.tolist(), strict=True))
+
+
+def wanted(view: View) -> NDArray[np.bool_]:
+    """Which slots of the answer hold an element of it, or a summand of one."""
+    return view.layout.index() >= 0
 
 
 def _patterns(view: View, node: Node) -> Iterator[NDArray[np.bool_]]:

@@ -34,12 +34,14 @@ class Equations:
         count: how many a query gives.
         constants: further unknown numbers, each in some of these sums and nowhere else.
         copies: how many times the same occurs with other unknowns.
+        wanted: whether the answer's elements are among them.
     """
 
     unknowns: Words
     count: int
     constants: int = 0
     copies: int = 1
+    wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,10 @@ def equations_of(view: View) -> list[Equations]:
         for row in forms.rows(slot):
             unknowns = np.sort(row.unknowns ^ apart)
             count, copies = (rows, size // rows) if by_slot else (size, 1)
-            more = Equations(unknowns, count, count // rows if row.private else 0, copies)
+            more = Equations(unknowns, count, count // rows if row.private else 0, copies, row.wanted)
             found[unknowns.tobytes()] = _together(found.get(unknowns.tobytes()), more)
-    return [e for e in found.values() if e.unknowns.size or e.constants]
+    useful = [e for e in found.values() if e.unknowns.size or e.constants]
+    return _about_the_answer(useful) if slots.is_composed(view) else useful
 
 
 def systems_of(equations: Sequence[Equations]) -> tuple[System, ...]:
@@ -100,10 +103,18 @@ def commonest(equations: Iterable[Equations]) -> System | None:
     return System(unknowns, best.count, ceil(unknowns / best.count), best.copies)
 
 
+def _about_the_answer(equations: list[Equations]) -> list[Equations]:
+    """Without the sums beyond the border that have coefficients of their own: these say nothing about the answer."""
+    asked = [e.unknowns for e in equations if e.wanted]
+    names = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *asked]))
+    return [e for e in equations if e.wanted or np.isin(e.unknowns, names).all()]
+
+
 def _together(known: Equations | None, more: Equations) -> Equations:
     if known is None:
         return more
-    return Equations(known.unknowns, known.count + more.count, known.constants + more.constants, more.copies)
+    count, constants = known.count + more.count, known.constants + more.constants
+    return Equations(known.unknowns, count, constants, more.copies, known.wanted or more.wanted)
 
 
 def _parts(equations: Sequence[Equations]) -> list[list[Equations]]:

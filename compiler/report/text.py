@@ -117,7 +117,7 @@ def _exposures(exposures: Iterable[Exposure]) -> Table:
 
 def _sentences(e: Exposure) -> Iterator[str]:
     if e.queries is None:
-        yield f"{e.value}: no weights behind it."
+        yield f"{e.value}: depends on none of them." if e.layers else f"{e.value}: no weights behind it."
         return
     what = "the map that these layers make together" if e.composed else "the weights"
     yield f"{e.value}: {_count(e.queries, 'query', 'queries')} to solve for {what}: {_systems(e.systems)}."
@@ -127,6 +127,8 @@ def _sentences(e: Exposure) -> Iterator[str]:
             f" {_count(e.inner.unknowns, 'unknown')} in {_count(e.inner.equations, 'equation')} a query. The single"
             " layers are not told apart."
         )
+    if e.unreached:
+        yield f"{e.value}: {e.unreached} of these numbers only ever meet padding: they show, and change, nothing."
     if e.summands > 1:
         yield (
             f"{e.value}: each element comes in up to {e.summands} summands, which the client adds: it sees each of"
@@ -139,7 +141,7 @@ def _systems(systems: tuple[System, ...]) -> str:
         f"{_count(s.copies, 'system')} of {_count(s.unknowns, 'unknown')}, {_count(s.equations, 'equation')} a query"
         for s in systems[:3]
     ]
-    return "; ".join(parts) + (f"; and {len(systems) - 3} kinds more" if len(systems) > 3 else "")
+    return "; ".join(parts) + (f"; and {_count(len(systems) - 3, 'kind')} more" if len(systems) > 3 else "")
 
 
 def _layer(layer: Layer) -> str:

@@ -21,8 +21,16 @@ from enclair.compiler.ir.ops.shape import Pad
 from enclair.compiler.planner.sides import MOVES, Side, sides_of
 from enclair.compiler.program import Program
 
-Held: TypeAlias = NDArray[np.bool_]
-"""Which slots of a ciphertext array are not zero, (count, slots)."""
+Elements: TypeAlias = NDArray[np.int32]
+"""Which element of a value each slot of a ciphertext array holds, (count, slots); -1 for a slot that is zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Ciphertexts whose slots the client knows, and the value that is in them."""
+
+    value: str
+    elements: Elements = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class View:
     nodes: tuple[Node, ...]
     arrays: Mapping[str, Array] = field(repr=False)
     secret: frozenset[str]
-    known: Mapping[str, Held] = field(repr=False)
+    known: Mapping[str, Known]
     seen: frozenset[str] = frozenset()
 
     @property
@@ -79,9 +87,9 @@ def unpacked(client: Graph) -> dict[str, tuple[Value, Layout]]:
     return {n.args[0].name: (n.out, n.op.layout) for n in client.nodes if isinstance(n.op, Unpack)}
 
 
-def packed(client: Graph) -> dict[str, Layout]:
-    """Name of the ciphertexts that a client's graph encodes -> their layout."""
-    return {node.out.name: node.op.layout for node in client.nodes if isinstance(node.op, Pack)}
+def packed(client: Graph) -> dict[str, tuple[Value, Layout]]:
+    """Name of the ciphertexts that a client's graph encodes -> the value in them, and its layout."""
+    return {n.out.name: (n.args[0], n.op.layout) for n in client.nodes if isinstance(n.op, Pack)}
 
 
 class _Server:
@@ -92,7 +100,7 @@ class _Server:
         self.clients = (program.prologue, *(round_.client for round_ in program.rounds))
         self.nodes = {node.out.name: node for round_ in program.rounds for node in round_.server.nodes}
         self.arrays = {name: array for round_ in program.rounds for name, array in round_.server.arrays.items()}
-        self.known: dict[str, Held] = {}
+        self.known: dict[str, Known] = {}
         self.seen: set[str] = set()
         fixed = program.fixed
         values = {_fingerprint(fixed.constant(w)) for node in secret_nodes(fixed) for w in weights_of(fixed, node)}
@@ -102,22 +110,23 @@ class _Server:
         sent = packed(self.clients[number - 1])
         answers = unpacked(self.clients[number])
         exchange = self.program.rounds[number - 1].exchange
-        self.known |= {name: sent[name].index() >= 0 for name, _ in exchange.uploads}
+        self.known |= {name: _elements(*sent[name]) for name, _ in exchange.uploads}
         own = {name: self._known_by(name, answers[name]) for name, _ in exchange.answers}
         for name, known in own.items():
             self.known |= known
             self.seen.add(answers[name][0].name)
         return [self._view(Value(name, type_), *answers[name], own[name].keys()) for name, type_ in exchange.answers]
 
-    def _known_by(self, answer: str, decoded: tuple[Value, Layout]) -> dict[str, Held]:
+    def _known_by(self, answer: str, decoded: tuple[Value, Layout]) -> dict[str, Known]:
         """What decrypting an answer tells: its slots, and with it the halo of the same value on the server."""
         value, layout = decoded
-        held = layout.index() >= 0
-        known = {answer: held}
+        known = {answer: _elements(value, layout)}
         node = self.nodes[answer]
         if isinstance(node.op, SelectCiphers) and not self._moved(value.name):
-            source: Any = node.args[0].type
-            known[node.args[0].name] = np.tile(held.any(axis=0), (source.count, 1))
+            whole: Any = node.args[0].type
+            numbers = np.arange(whole.count, dtype=np.int32)[:, None]
+            halo = np.where((known[answer].elements >= 0).any(axis=0), numbers, np.int32(-1))
+            known[node.args[0].name] = Known(node.args[0].name, halo)
         return known
 
     def _moved(self, name: str) -> bool:
@@ -126,7 +135,7 @@ class _Server:
         return node is not None and isinstance(node.op, (*MOVES, Pad))
 
     def _view(self, answer: Value, value: Value, layout: Layout, own: Iterable[str]) -> View:
-        known = {name: held for name, held in self.known.items() if name not in own}
+        known = {name: known for name, known in self.known.items() if name not in own}
         nodes = self._between(answer.name, known)
         read = {arg.name for node in nodes for arg in node.args}
         return View(
@@ -140,7 +149,7 @@ class _Server:
             frozenset(self.seen - {value.name}),
         )
 
-    def _between(self, answer: str, known: Mapping[str, Held]) -> tuple[Node, ...]:
+    def _between(self, answer: str, known: Mapping[str, Known]) -> tuple[Node, ...]:
         """The nodes on the way to an answer, back to what is known."""
         needed, found = {answer}, []
         for name in reversed(self.nodes):
@@ -148,6 +157,10 @@ class _Server:
                 found.append(self.nodes[name])
                 needed |= {arg.name for arg in self.nodes[name].args}
         return tuple(reversed(found))
+
+
+def _elements(value: Value, layout: Layout) -> Known:
+    return Known(value.name, layout.index().astype(np.int32))
 
 
 def _fingerprint(array: Array) -> bytes:

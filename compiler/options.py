@@ -21,6 +21,8 @@ class SplitOptions:
         margin: by what share calibrated ranges are widened.
         input_ranges: the interval of each input, instead of the calibrated one; values outside are refused.
         flood_bits: how far answers' noise is above what it hides.
+        finishing_sums: layouts may leave the last additions of a sum to the client. They are the cheapest for matrix
+            products, and show the client the summands: it needs fewer queries to solve for the weights.
     """
 
     tolerance: float | None = None
@@ -29,6 +31,7 @@ class SplitOptions:
     margin: float = 0.25
     input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     flood_bits: int = 40
+    finishing_sums: bool = True
 
 
 def check_options(options: SplitOptions) -> None:

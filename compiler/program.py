@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from enclair.compiler.ir.graph import Graph, Value
+from enclair.compiler.ir.graph import Graph, Value, without_origins
 from enclair.compiler.ir.types import CipherType, SlotsType
 from enclair.compiler.parameters import BfvParameters
 
@@ -93,14 +93,14 @@ class Program:
     facts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def for_client(self) -> ClientProgram:
-        """The client's part, without any server weight."""
+        """The client's part, without any server weight, and without the owner's source lines."""
         return ClientProgram(
             self.name,
             self.parameters,
             self.inputs,
             self.outputs,
-            self.prologue,
-            tuple(round_.client for round_ in self.rounds),
+            without_origins(self.prologue),
+            tuple(without_origins(round_.client) for round_ in self.rounds),
             tuple(round_.exchange for round_ in self.rounds),
             tuple(round_.server.digest() for round_ in self.rounds),
         )

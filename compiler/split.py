@@ -65,7 +65,9 @@ def compile_split(
         search = PrecisionSearch(placed, _with_refreshes(ranges, placed), samples, references, options.margin)
         try:
             precision = _precision(search, options)
-            parameters, assembled = choose_ring(precision.fixed, options.flood_bits)
+            parameters, assembled = choose_ring(
+                precision.fixed, options.flood_bits, finishing_sums=options.finishing_sums
+            )
         except (PackingError, DoesNotFit) as error:
             cuts = _cut(placed, cuts, error)
         else:

@@ -219,6 +219,11 @@ def prune(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(reversed(kept)), constants=constants, arrays=arrays)
 
 
+def without_origins(graph: Graph) -> Graph:
+    """The graph without what it says of the user's source."""
+    return replace(graph, nodes=tuple(replace(node, origin="") for node in graph.nodes))
+
+
 Visit: TypeAlias = Callable[["Rewriter", Node, tuple[Value, ...]], "Value | None"]
 
 

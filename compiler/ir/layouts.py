@@ -316,6 +316,14 @@ class Viewed:
         return table
 
 
+def summands(layout: Layout) -> int:
+    """How many slots hold a part of one element: the client adds them. 1 where every slot holds the whole."""
+    if not layout.partial:
+        return 1
+    elements = layout.index()
+    return int(np.bincount(elements[elements >= 0]).max(initial=1))
+
+
 def pack(layout: Layout, tensor: NDArray[Any]) -> NDArray[np.int64]:
     """Slot vectors (count, slots) of a tensor: every slot gets its element, or 0."""
     index = layout.index()

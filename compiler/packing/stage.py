@@ -11,7 +11,7 @@ import numpy as np
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Builder, Graph, Value, prune
-from enclair.compiler.ir.layouts import Layout, Tiles
+from enclair.compiler.ir.layouts import Layout, Tiles, summands
 from enclair.compiler.ir.ops.packed import MaskSlots, SelectCiphers
 from enclair.compiler.ir.rename import merge, rename
 from enclair.compiler.ir.types import CipherType
@@ -46,6 +46,7 @@ class Ring:
     limbs: int
     room_bits: float
     slot_vector_bits: float
+    finishing_sums: bool = True
     costs: OpCosts = field(default_factory=OpCosts)
 
 
@@ -114,7 +115,7 @@ def _cheapest(
     failure: PackingError | None = None
     for attempt in _candidates(part, round_, ring, available):
         try:
-            packed = _with_growth(attempt(), ring, growth)
+            packed = _with_growth(_with_whole_sums(attempt(), ring), ring, growth)
         except PackingError as error:
             failure = failure or error
             continue
@@ -124,6 +125,14 @@ def _cheapest(
     if best is None:
         raise failure or PackingError(part.outputs[0].name, f"does not fit in {ring.ring_dim} slots")
     return _named(best[1], prefix)
+
+
+def _with_whole_sums(packed: PackedStage, ring: Ring) -> PackedStage:
+    """The stage, if it leaves no more sums to the client than it may."""
+    for name, held in packed.results.items():
+        if not ring.finishing_sums and summands(held.layout) > 1:
+            raise PackingError(name, "would leave its sum to the client, which finishing_sums=False forbids")
+    return packed
 
 
 def _with_growth(packed: PackedStage, ring: Ring, growth: Mapping[str, float]) -> PackedStage:

@@ -75,16 +75,19 @@ class PrecisionSearch:
         weight_bits = self._lowered(bits, lambda w: (bits, w), tolerance)
         activation_bits = self._lowered(bits, lambda a: (a, weight_bits), tolerance)
         fewest = self.given(activation_bits, weight_bits, tolerance)
+        unproven: Precision | None = None
         for chosen in chain([fewest], self._with_more_bits(fewest)):
             if chosen.bound.value <= tolerance:
-                return chosen
-        bound = self._calibrated(fewest.fixed)
-        if bound.value > tolerance:
+                return _at_tolerance(chosen)
+            if unproven is None and (bound := self._calibrated(chosen.fixed)).value <= tolerance:
+                unproven = replace(chosen, bound=bound)
+        if unproven is None:
+            bound = self._calibrated(fewest.fixed)
             raise CompileError(
                 f"a tolerance of {tolerance:.3g} cannot be met: the outputs may be off by {bound.value:.3g}, "
                 f"judging by held-back calibration data; ask for a larger tolerance"
             )
-        return replace(fewest, bound=bound)
+        return _at_tolerance(unproven)
 
     def _with_more_bits(self, fewest: Precision) -> Iterator[Precision]:
         """More bits for both kinds, one by one, as long as sums fit."""
@@ -157,3 +160,10 @@ class PrecisionSearch:
         outputs = [np.stack([reference[name] for reference in self.references]) for name in self.references[0]]
         widest = max(float(np.max(output) - np.min(output)) for output in outputs)
         return widest or max(float(np.abs(output).max()) for output in outputs) or 1.0
+
+
+def _at_tolerance(chosen: Precision) -> Precision:
+    """A calibrated bound below the tolerance says little more than it: a few samples may come close by luck."""
+    if chosen.bound.kind == "proven":
+        return chosen
+    return replace(chosen, bound=replace(chosen.bound, value=max(chosen.bound.value, chosen.tolerance)))

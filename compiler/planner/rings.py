@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from enclair.compiler.approx.intervals import largest_sum
 from enclair.compiler.errors import DoesNotFit, PackingError
@@ -30,7 +31,7 @@ def parameter_choices(largest: int, flood_bits: int, security: str = SECURE) -> 
             continue
 
 
-def choose_ring(fixed: Graph, flood_bits: int) -> tuple[BfvParameters, Assembled]:
+def choose_ring(fixed: Graph, flood_bits: int, *, finishing_sums: bool = True) -> tuple[BfvParameters, Assembled]:
     """The parameters with the least estimated time, and the program packed for them.
 
     Raises:
@@ -44,7 +45,7 @@ def choose_ring(fixed: Graph, flood_bits: int) -> tuple[BfvParameters, Assembled
     failure: PackingError | None = None
     for parameters in parameter_choices(largest, flood_bits):
         try:
-            assembled = assemble(fixed, ring_of(parameters))
+            assembled = assemble(fixed, replace(ring_of(parameters), finishing_sums=finishing_sums))
         except PackingError as error:
             failure = error
             continue

@@ -36,6 +36,7 @@ def compile(  # noqa: A001 (the verb of the field)
     activation_bits: int | None = None,
     weight_bits: int | None = None,
     margin: float = 0.25,
+    finishing_sums: bool = True,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
     batch: int = 1,
     name: str | None = None,
@@ -53,6 +54,8 @@ def compile(  # noqa: A001 (the verb of the field)
             given.
         activation_bits, weight_bits: bits including the sign, instead of a tolerance; give both.
         margin: by what share the ranges seen are widened; values beyond saturate.
+        finishing_sums: layouts may leave the last additions of a sum to the client: cheapest for matrix products, but
+            the client sees the summands and needs fewer queries to solve for the weights (``inspect`` says how many).
         input_ranges: the interval of each input, instead of the one seen; values outside are refused.
         batch: extent of the leading axis where the model leaves it open (PyTorch modules do).
         name: of the program; by default that of the file or the class.
@@ -66,6 +69,7 @@ def compile(  # noqa: A001 (the verb of the field)
         activation_bits=activation_bits,
         weight_bits=weight_bits,
         margin=margin,
+        finishing_sums=finishing_sums,
         input_ranges=input_ranges or {},
     )
     _check_request(mode, options, batch)

@@ -33,6 +33,10 @@ def compile_model(
     activation_bits: Annotated[int | None, typer.Option(help="Bits of activations, instead of a tolerance.")] = None,
     weight_bits: Annotated[int | None, typer.Option(help="Bits of weights, instead of a tolerance.")] = None,
     margin: Annotated[float, typer.Option(help="Share by which the ranges of the samples are widened.")] = 0.25,
+    finishing_sums: Annotated[
+        bool,
+        typer.Option(help="Let layouts leave the last additions of a sum to the client, who then sees the summands."),
+    ] = True,
     input_range: Annotated[
         list[str] | None, typer.Option(metavar="NAME=LOW:HIGH", help="The range of an input, instead of the samples'.")
     ] = None,
@@ -59,6 +63,7 @@ def compile_model(
             activation_bits=activation_bits,
             weight_bits=weight_bits,
             margin=margin,
+            finishing_sums=finishing_sums,
             input_ranges=dict(_range(text) for text in input_range or []),
             batch=batch,
             name=name,

@@ -20,7 +20,7 @@ class Limits:
     tensors: int = 100_000
     nodes: int = 100_000
     elements: int = 2**28
-    """Elements of one tensor, stored or computed."""
+    """Elements of one tensor of the model, or of one value of the graph."""
 
     folded_elements: int = 2**29
     """Elements of all constants that folding computes, together."""

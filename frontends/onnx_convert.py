@@ -54,6 +54,7 @@ class Conversion:
 
     def __init__(self, model: onnx.ModelProto, limits: Limits) -> None:
         self.model = model
+        self.limits = limits
         self.folder = Folder(model, limits)
         self.builder = Builder(sanitise(model.graph.name or "model"))
         self.known: dict[str, Known | None] = {}
@@ -78,7 +79,13 @@ class Conversion:
         return self.builder.build([self._output(value.name) for value in self.model.graph.output])
 
     def _input(self, value: onnx.ValueInfoProto) -> Value:
-        return self.builder.input(value.name, TensorType(static_shape(value.type) or ()))
+        type_ = TensorType(static_shape(value.type) or ())
+        if type_.size > self.limits.elements:
+            raise ModelShapeError(
+                f"input {value.name!r} of type {type_} has more elements than the limit of {self.limits.elements}: "
+                "give a smaller sample, or raise Limits.elements"
+            )
+        return self.builder.input(value.name, type_)
 
     def _output(self, name: str) -> Value:
         """The output under its ONNX name; one that is an input, a constant or another output is copied."""
@@ -98,6 +105,11 @@ class Conversion:
         except (UnsupportedNodeError, TypeRuleError) as error:
             self._refuse(node, error)
             return
+        except (ValueError, LookupError, ArithmeticError) as error:
+            raise ModelFileError(
+                f"the attributes and arguments of node {node.name!r} ({node.op_type}) do not fit together "
+                f"({type(error).__name__}: {error}): export the model again"
+            ) from error
         for name, result in zip(node.output, results, strict=False):
             if name:
                 self.known[name] = result
@@ -113,8 +125,11 @@ class Conversion:
             raise UnsupportedNodeError(f"there is no conversion for {node.op_type}{domain}", rewrite_of(node.op_type))
         if not self._all_known(node):
             return []
-        converted = TABLE[node.op_type].convert(OnnxNode(node, tuple(args), self.folder.opset))
+        view = OnnxNode(node, tuple(args), self.folder.opset, self.limits.elements)
+        converted = TABLE[node.op_type].convert(view)
         operands = converted if isinstance(converted, tuple) else (converted,)
+        for operand in operands:
+            view.check_size(shape_of(operand))
         return [self._emit(node, number, operand) for number, operand in enumerate(operands)]
 
     def _emit(self, node: onnx.NodeProto, number: int, operand: Operand) -> Known:
@@ -157,5 +172,5 @@ def _array_of(tensor: onnx.TensorProto) -> NDArray[Any]:
     """The array of an initialiser."""
     try:
         return onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise ModelFileError(f"tensor {tensor.name!r} cannot be read ({error}): export the model again") from None

@@ -29,6 +29,7 @@ def load(source: str | Path | bytes | onnx.ModelProto, limits: Limits | None = N
     """
     limits = limits or Limits()
     model, folder = _read(source, limits)
+    _check_text(model)
     _check_versions(model)
     _check_sizes(model, limits)
     if folder is not None:
@@ -78,6 +79,17 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
     if not model.graph.node and not model.graph.output:
         raise ModelFileError(f"{name} holds no graph: {remedy}")
     return model
+
+
+def _check_text(model: onnx.ModelProto) -> None:
+    """Check that all names are text: protobuf gives bytes for what is not UTF-8."""
+    names: list[object] = [model.graph.name, *(tensor.name for tensor in tensors_of_model(model))]
+    names += [value.name for value in (*model.graph.input, *model.graph.output, *model.graph.value_info)]
+    for node in model.graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    if broken := [name for name in names if not isinstance(name, str)]:
+        raise ModelFileError(f"the model has a name that is not UTF-8 text ({broken[0]!r}): export it again")
 
 
 def _check_versions(model: onnx.ModelProto) -> None:

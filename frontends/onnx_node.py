@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -28,6 +28,8 @@ class OnnxNode:
     proto: onnx.NodeProto
     args: tuple[Operand | None, ...]
     opset: int
+    elements: int
+    """How many elements a result may have."""
 
     @property
     def op_type(self) -> str:
@@ -56,6 +58,14 @@ class OnnxNode:
         """An attribute of integers, or None."""
         values = self.attributes.get(name)
         return None if values is None else tuple(map(int, values))
+
+    def check_size(self, shape: Iterable[int]) -> None:
+        """Refuse a result of more elements than are allowed."""
+        if (size := math.prod(shape)) > self.elements:
+            raise UnsupportedNodeError(
+                f"a result of {size} elements is over the limit of {self.elements}",
+                "compile a smaller model, or raise Limits.elements",
+            )
 
     def has(self, index: int) -> bool:
         """Whether the argument is there."""
@@ -90,7 +100,11 @@ class OnnxNode:
     def numbers(self, index: int, what: str) -> tuple[int, ...] | None:
         """The integers of an optional argument that must be a constant; None if it is absent."""
         array = self.array(index, what)
-        return None if array is None else tuple(int(number) for number in np.atleast_1d(array))
+        if array is not None and array.dtype.kind not in "bui":
+            raise UnsupportedNodeError(
+                f"the {what} of {self.op_type} have type {array.dtype}", "export the model again"
+            )
+        return None if array is None else tuple(map(int, array.ravel().tolist()))
 
     def axis(self, default: int, index: int = 0) -> int:
         """The attribute ``axis``, counted from the front."""

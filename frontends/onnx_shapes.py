@@ -1,13 +1,12 @@
-"""Give every input of an ONNX model a fixed shape, and infer the shapes of all other values."""
+"""Give every input of an ONNX model a fixed shape; those of all other values follow from the type rules of the ops."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import onnx
-import onnx.shape_inference
 
-from enclair.frontends.errors import ModelFileError, ModelShapeError
+from enclair.frontends.errors import ModelShapeError
 
 FLOATS = {
     onnx.TensorProto.FLOAT: "float32",
@@ -25,7 +24,7 @@ def inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def with_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
-    """The model with fixed input shapes and every shape that follows from them.
+    """The model with fixed input shapes.
 
     Args:
         model: a checked model; it is not changed.
@@ -33,7 +32,6 @@ def with_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -
 
     Raises:
         ModelShapeError: an input's type or shape does not fit, or stays open.
-        ModelFileError: the shapes contradict each other.
     """
     bound = onnx.ModelProto()
     bound.CopyFrom(model)
@@ -43,10 +41,7 @@ def with_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -
     for value in inputs_of(bound):
         _check_type(value)
         _bind(value, shapes.get(value.name))
-    del bound.graph.value_info[:]
-    for output in bound.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    return _infer(bound)
+    return bound
 
 
 def static_shape(type_: onnx.TypeProto) -> tuple[int, ...] | None:
@@ -101,12 +96,3 @@ def _check_fit(name: str, dims: list[onnx.TensorShapeProto.Dimension], shape: tu
         raise ModelShapeError(
             f"input {name!r} has shape {wanted} in the model, the sample has {given}: give one that fits"
         )
-
-
-def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
-    """ONNX's own shape inference, strict."""
-    try:
-        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        text = " ".join(str(error).split())[:600]
-        raise ModelFileError(f"the shapes in the model do not fit together ({text}): export it again") from None

@@ -53,6 +53,10 @@ def _with_bias(node: OnnxNode, result: Apply) -> Operand:
     """Add the bias [O] as [O, 1, ..., 1]."""
     if not node.has(2):
         return result
+    if node.shape(2) != (outputs := shape_of(result)[1:2]):
+        raise UnsupportedNodeError(
+            f"a bias of shape {node.shape(2)} for {outputs[0]} outputs", "give each output a bias"
+        )
     ones = (1,) * (len(shape_of(result)) - 2)
     return apply(Add(), result, reshape(node.arg(2), (*node.shape(2), *ones)))
 

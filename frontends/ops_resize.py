@@ -27,7 +27,9 @@ def resize(node: OnnxNode) -> Operand:
             "use mode='nearest', or a ConvTranspose with the weights of the interpolation",
         )
     x, factors = node.arg(), [1] * node.rank()
-    for axis, (extent, scale, out) in enumerate(zip(node.shape(), *_targets(node), strict=True)):
+    scales, extents = _targets(node)
+    node.check_size(extents)
+    for axis, (extent, scale, out) in enumerate(zip(node.shape(), scales, extents, strict=True)):
         indices = _indices(node, extent, scale, out)
         factor = max(1, out // extent)
         if indices == [index // factor for index in range(extent * factor)]:

@@ -24,6 +24,9 @@ from enclair.frontends.expression import Operand, apply, reshape, shape_of, tran
 from enclair.frontends.onnx_node import OnnxNode, normalise_axis
 from enclair.frontends.registry import converts
 
+_JOINED = 8
+"""Up to so many copies of a tensor are joined by Concat."""
+
 
 @converts("Identity", "Dropout", note="passes its argument on")
 def identity(node: OnnxNode) -> Operand:
@@ -73,9 +76,10 @@ def unsqueeze(node: OnnxNode) -> Operand:
     """Insert axes of extent 1."""
     axes = node.integers("axes") or node.numbers(1, "axes") or ()
     rank = node.rank() + len(axes)
-    added = {normalise_axis(axis, rank) for axis in axes}
-    extents = iter(node.shape())
-    return _reshaped(node, tuple(1 if axis in added else next(extents) for axis in range(rank)))
+    extents = list(node.shape())
+    for axis in sorted(normalise_axis(axis, rank) for axis in axes):
+        extents.insert(axis, 1)
+    return _reshaped(node, tuple(extents))
 
 
 @converts("Transpose", to=(Transpose,))
@@ -162,9 +166,9 @@ def _pads(node: OnnxNode) -> tuple[list[int], list[int]]:
     pads = node.numbers(1, "pads") or ()
     axes = node.numbers(3, "axes") or tuple(range(node.rank()))
     begins, ends = [0] * node.rank(), [0] * node.rank()
-    for number, axis in enumerate(axes):
+    for axis, begin, end in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         where = normalise_axis(axis, node.rank())
-        begins[where], ends[where] = pads[number], pads[number + len(axes)]
+        begins[where], ends[where] = begin, end
     return begins, ends
 
 
@@ -184,12 +188,9 @@ def space_to_depth(node: OnnxNode) -> Operand:
 def gather(node: OnnxNode) -> Operand:
     """Evenly spaced indices are a slice; indices of any rank give as many axes."""
     axis = node.axis(0)
-    indices = node.array(1, "indices")
-    if indices is None:
-        raise UnsupportedNodeError("no indices", "export the model again")
     extent = node.shape()[axis]
-    picked = pick(node.arg(), axis, [index + extent * (index < 0) for index in indices.ravel().tolist()])
-    return reshape(picked, node.shape()[:axis] + indices.shape + node.shape()[axis + 1 :])
+    indices = [index + extent * (index < 0) for index in node.numbers(1, "indices") or ()]
+    return reshape(pick(node.arg(), axis, indices), node.shape()[:axis] + node.shape(1) + node.shape()[axis + 1 :])
 
 
 def pick(x: Operand, axis: int, indices: Sequence[int]) -> Operand:
@@ -208,12 +209,21 @@ def expand(node: OnnxNode) -> Operand:
     return node.arg() if shape == node.shape() else apply(Expand(shape), node.arg())
 
 
-@converts("Tile", to=(Concat,), note="constant repeats")
+@converts("Tile", to=(Concat, Expand, Reshape), note="constant repeats")
 def tile(node: OnnxNode) -> Operand:
-    """Join copies along each axis."""
+    """Copies along each axis."""
     x = node.arg()
-    for axis, count in enumerate(node.numbers(1, "repeats") or ()):
+    for axis, count in zip(range(node.rank()), node.numbers(1, "repeats") or (), strict=True):
         if count < 1:
             raise UnsupportedNodeError(f"{count} copies along axis {axis}", "leave the empty tensor out")
-        x = x if count == 1 else apply(Concat(axis), *[x] * count)
+        x = x if count == 1 else _copies(x, axis, count)
     return x
+
+
+def _copies(x: Operand, axis: int, count: int) -> Operand:
+    """A few copies are joined, many are an axis of their own that joins the old one."""
+    if count <= _JOINED:
+        return apply(Concat(axis), *[x] * count)
+    before, after = shape_of(x)[:axis], shape_of(x)[axis:]
+    expanded = apply(Expand((*before, count, *after)), reshape(x, (*before, 1, *after)))
+    return reshape(expanded, (*before, count * after[0], *after[1:]))

@@ -18,7 +18,8 @@ def matmul(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     and a low half until it holds; beyond any cut, int64 arithmetic does the work. Results of up to 63 bits are exact.
     """
     if a.dtype.kind == "f" or b.dtype.kind == "f":
-        return np.asarray(np.matmul(a, b))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.matmul(a, b))
     return _exact(a, b, _row_sum(a))
 
 

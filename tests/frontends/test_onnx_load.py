@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -149,7 +150,7 @@ def _constant_of_shape() -> onnx.ModelProto:
         (small_model, Limits(elements=10), "tensor 'w' has 54 elements, more than the limit of 10"),
         (
             _constant_of_shape, Limits(),
-            "(ConstantOfShape) makes a constant of shape 1048576x1048576, over the limit of 268435456 elements",
+            "(ConstantOfShape) makes a constant of up to 1099511627776 elements, over the limits of 268435456",
         ),
     ],
     ids=["nodes", "tensors", "elements", "computed"],
@@ -253,10 +254,53 @@ def test_shapes_that_contradict_each_other() -> None:
         to_graph(model)
 
 
-def test_elements_that_are_not_there() -> None:
-    nodes = [onnx.helper.make_node("Gather", ["x", "at"], ["y"])]
-    model = model_of(nodes, {"x": (4,)}, {"y": (1,)}, {"at": np.int64([7])})
-    assert "the shapes in the model do not fit together ([ShapeInferenceError]" in refusal(model)
+@pytest.mark.parametrize(
+    ("op", "args", "words"),
+    [
+        (
+            "Gather",
+            [np.float32([1, 2]), np.int64([7])],
+            "(Gather) cannot be computed on its constants (index 7 is out of",
+        ),
+        ("Reshape", [np.float32([1, 2]), np.int64([3])], "(Reshape) cannot be computed on its constants"),
+        ("Expand", [np.float32([1, 2]), np.int64([3])], "(Expand) cannot be computed on its constants"),
+        ("Range", [np.int64(0), np.int64(5), np.int64(0)], "(Range) cannot be computed on its constants"),
+        ("Range", [np.int64(0), np.int64(2**62), np.int64(1)], "a constant of up to 4611686018427387904 elements"),
+        ("Tile", [np.float32([1, 2]), np.int64([2**40])], "a constant of up to 2199023255552 elements"),
+        ("Expand", [np.float32([1]), np.int64([2**20, 2**20])], "a constant of up to 1099511627776 elements"),
+        ("Pad", [np.float32([1]), np.int64([2**40, 0])], "a constant of up to 1099511627777 elements"),
+        ("MatMul", [np.ones((2**15, 1)), np.ones((1, 2**15))], "a constant of up to 1073741824 elements"),
+        ("Add", [np.ones((2**15, 1)), np.ones((1, 2**15))], "a constant of up to 1073741824 elements"),
+        ("Gather", [np.ones((1, 2**15)), np.zeros(2**15, np.int64)], "a constant of up to 1073741824 elements"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_hostile_constants(op: str, args: list[Any], words: str) -> None:
+    names = [f"c{number}" for number in range(len(args))]
+    nodes = [
+        onnx.helper.make_node(op, names, ["c"], name="folded"),
+        onnx.helper.make_node("Cast", ["c"], ["f"], to=FLOAT),
+        onnx.helper.make_node("Add", ["x", "f"], ["y"]),
+    ]
+    assert words in refusal(model_of(nodes, {"x": (1,)}, {"y": ("n",)}, dict(zip(names, args, strict=True))))
+
+
+def test_attributes_that_contradict_each_other() -> None:
+    roi, scales = np.float32([]), np.float32([1, 2])
+    node = onnx.helper.make_node("Resize", ["x", "roi", "scales"], ["y"], name="resize")
+    message = refusal(model_of([node], {"x": (1, 1, 4)}, {"y": (1, 1, 8)}, {"roi": roi, "scales": scales}))
+    assert "the attributes and arguments of node 'resize' (Resize) do not fit together (ValueError: zip()" in message
+
+
+def test_names_that_are_not_text() -> None:
+    content = small_model().SerializeToString().replace(b"conv", b"c\xffnv")
+    assert "the model has a name that is not UTF-8 text (b'c\\xffnv'): export it again" in refusal(content)
+
+
+def test_tensors_of_an_unknown_type() -> None:
+    model = small_model()
+    model.graph.initializer[0].data_type = 99
+    assert "export" in refusal(model)
 
 
 def test_the_source_is_not_changed(tmp_path: Path) -> None:
@@ -311,6 +355,13 @@ def test_inputs_that_are_not_floats(elem_type: int) -> None:
     name = onnx.TensorProto.DataType.Name(elem_type).lower()
     message = shape_refusal(model)
     assert f"input 'ids' has type {name}, encrypted inputs are real numbers: feed floats" in message
+
+
+def test_inputs_over_the_limit() -> None:
+    model = model_of([onnx.helper.make_node("Relu", ["x"], ["y"])], {"x": (2**20, 2**20)}, ["y"])
+    assert "input 'x' of type real<1048576x1048576> has more elements than the limit of 268435456" in shape_refusal(
+        model
+    )
 
 
 def test_inputs_that_are_no_tensors() -> None:

@@ -65,6 +65,14 @@ def test_one_error_lists_all_nodes_with_their_places_and_rewrites() -> None:
 
 CASES: list[tuple[str, list[Any], tuple[int, ...], dict[str, Any], str, str]] = [
     (
+        "Conv",
+        [normal(0, 1, 1, 4), normal(1, 2, 1, 3), normal(2, 1)],
+        (1, 2),
+        {},
+        "a bias of shape (1,) for 2 outputs",
+        "give each output a bias",
+    ),
+    (
         "AveragePool",
         [normal(0, 1, 1, 8)],
         (),
@@ -129,6 +137,30 @@ CASES: list[tuple[str, list[Any], tuple[int, ...], dict[str, Any], str, str]] = 
         "leave the",
     ),
     ("Tile", [normal(0, 4), np.int64([0])], (1,), {}, "0 copies along axis 0", "leave the empty tensor out"),
+    (
+        "Tile",
+        [normal(0, 4), np.int64([2**40])],
+        (1,),
+        {},
+        "4398046511104 elements is over",
+        "raise Limits.elements",
+    ),
+    (
+        "Expand",
+        [normal(0, 1), np.int64([2**40])],
+        (1,),
+        {},
+        "1099511627776 elements is over",
+        "raise Limits.elements",
+    ),
+    (
+        "Resize",
+        [normal(0, 1, 1, 4), None, np.float32([1, 1, 2**30])],
+        (2,),
+        {},
+        "4294967296 elements is over the limit",
+        "raise Limits.elements",
+    ),
     ("Cast", [normal(0, 4)], (), {"to": onnx.TensorProto.INT64}, "to int64", "keep it in floating point"),
     (
         "Reshape",
@@ -163,7 +195,7 @@ def test_arguments_that_depend_on_the_input() -> None:
         onnx.helper.make_node("ConstantOfShape", ["n"], ["y"], name="fill"),
     ]
     model = model_of(nodes, {"x": (2,)}, {"y": ("a", "b")})
-    error = refused(model)
+    error = refused(onnx.shape_inference.infer_shapes(model))  # as exporters do: it tells the type of n
     assert [node.name for node in error.nodes] == ["to_int", "fill"]
     assert error.nodes[1].reason == "ConstantOfShape depends on the input"
 
@@ -198,7 +230,7 @@ def test_noise_is_not_computed_at_conversion() -> None:
     assert node.rewrite == "draw the noise before encryption and feed it as an input"
 
 
-def test_sizes_that_are_not_known_before_they_are_computed() -> None:
+def test_constants_that_are_not_computed() -> None:
     nodes = [
         onnx.helper.make_node("NonZero", ["c"], ["n"], name="nonzero"),
         onnx.helper.make_node("Cast", ["n"], ["f"], to=FLOAT),
@@ -206,7 +238,7 @@ def test_sizes_that_are_not_known_before_they_are_computed() -> None:
         onnx.helper.make_node("Add", ["x", "s"], ["y"]),
     ]
     offenders = refused(model_of(nodes, {"x": (3,)}, ["y"], {"c": np.float32([1, 0])})).nodes
-    assert offenders[0].reason == "the size of 'n' cannot be told before it is computed"
+    assert offenders[0].reason == "there is no conversion for NonZero"
 
 
 @pytest.mark.parametrize("op_type", ["LSTM", "If", "QuantizeLinear", "Floor", "GridSample", "Einsum", "Foo"])

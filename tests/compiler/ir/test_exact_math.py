@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -121,3 +124,42 @@ def test_reductions_do_not_depend_on_the_batch(op: Any, x: NDArray[np.float64]) 
     whole = op.evaluate(x, *rest)
     for number in range(len(x)):
         np.testing.assert_array_equal(op.evaluate(x[number : number + 1], *rest)[0], whole[number])
+
+
+DIGESTS = """
+import hashlib
+import numpy as np
+from enclair.compiler.ir import exact_math
+from enclair.compiler.ir.ops.activations import Celu, Elu, Gelu, HardSwish, Mish, Selu, Silu, Softmax
+from enclair.compiler.ir.ops.elementwise import Pow
+from enclair.compiler.ir.ops.normalisation import GroupNorm, LayerNormalization
+from enclair.compiler.ir.ops.pooling import AveragePool
+from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
+
+x = np.ldexp(np.random.default_rng(0).integers(-(2**52), 2**52, size=(2, 3, 41, 37)).astype(np.float64), -48)
+of_one = [getattr(exact_math, name) for name in ("exp", "expm1", "softplus", "sigmoid", "tanh", "erf")]
+ops = [
+    Gelu(), Gelu("tanh"), Silu(), Mish(), Elu(1.1), Celu(0.7), Selu(1.6, 1.05), HardSwish(), Softmax(1), Pow(3.0),
+    ReduceSum((0, 2), False), ReduceMean((1, 3), True), AveragePool((3, 2), (2, 1), (1, 1, 1, 0), False),
+]
+results = [function(x) for function in of_one] + [op.evaluate(x) for op in ops]
+results += [exact_math.log(np.abs(x)), exact_math.power(np.abs(x), 0.3)]
+results.append(LayerNormalization(3, 1e-5).evaluate(x, x[0, 0, 0], x[0, 0, 1]))
+results.append(GroupNorm(3, 1e-5).evaluate(x, x[0, :, 0, 0], x[1, :, 0, 0]))
+print(*(hashlib.sha256(result.tobytes()).hexdigest() for result in results))
+"""
+
+
+def digests(**environment: str) -> list[str]:
+    """Digests of the results of functions and ops, from a fresh interpreter."""
+    command = [sys.executable, "-W", "ignore", "-c", DIGESTS]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_results_do_not_depend_on_the_instructions_numpy_chooses() -> None:
+    """numpy without any of its vector extensions gives the same bits."""
+    extensions = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    plain = digests(NPY_DISABLE_CPU_FEATURES=" ".join(extensions))
+    assert len(plain) == 23
+    assert digests() == plain

@@ -105,6 +105,17 @@ def convolution(m: Model) -> bool:
     return biased(m)
 
 
+def same_convolution(m: Model) -> bool:
+    """Keeps the extents, so that skips fit."""
+    rank = len(m.spatial)
+    outputs = m.pick(m.shape[1], 2)
+    m.step(
+        Conv((1,) * rank, (1,) * 2 * rank, (1,) * rank, 1),
+        m.constant(outputs, m.shape[1], *[3] * rank, fan_in=9 * m.shape[1]),
+    )
+    return biased(m)
+
+
 def transposed_convolution(m: Model) -> bool:
     """Only where the image stays small."""
     if max(m.spatial) > 6:
@@ -231,11 +242,21 @@ def sum_channels(m: Model) -> bool:
 
 
 IMAGE_STEPS = (
-    convolution, convolution, convolution, integer_activation, skip, batch_norm, real_activation, pool, affine, crop,
-    pad, resize, transposed_convolution, depth_to_space, space_to_depth, pick_channels, negation, swap_axes,
-    sum_channels,
+    convolution, same_convolution, integer_activation, convolution, same_convolution, integer_activation, skip,
+    same_convolution, integer_activation, skip, real_activation, pool, batch_norm, affine, crop, pad, resize,
+    transposed_convolution, depth_to_space, space_to_depth, pick_channels, negation, swap_axes, sum_channels,
 )  # fmt: skip
-LINEAR_STEPS = (convolution, convolution, skip, batch_norm, resize, transposed_convolution, depth_to_space, negation)
+LINEAR_STEPS = (
+    convolution,
+    same_convolution,
+    convolution,
+    skip,
+    batch_norm,
+    resize,
+    transposed_convolution,
+    depth_to_space,
+    negation,
+)
 
 
 def product(m: Model) -> bool:
@@ -294,7 +315,7 @@ def head(m: Model) -> bool:
 
 def _grow(m: Model, steps: tuple[Step, ...], least: int, most: int) -> None:
     """Take steps, those that fit; the first of them has weights, most of the time."""
-    for number in range(m.number(least, most)):
+    for number in range(m.pick(*range(most, least - 1, -1))):
         step = steps[0] if number == 0 and least and m.pick(True, True, True, False) else m.pick(*steps)
         step(m)
 
@@ -314,7 +335,7 @@ def _built(m: Model) -> Graph:
 
 
 @st.composite
-def image_graphs(draw: Draw, steps: tuple[Step, ...] = IMAGE_STEPS, most: int = 6) -> Graph:
+def image_graphs(draw: Draw, steps: tuple[Step, ...] = IMAGE_STEPS, most: int = 8) -> Graph:
     """Convolutional models, with one or two inputs, perhaps with a head."""
     shape = (
         draw(st.sampled_from((1, 1, 2))),
@@ -326,6 +347,25 @@ def image_graphs(draw: Draw, steps: tuple[Step, ...] = IMAGE_STEPS, most: int = 
     _grow(model, steps, 1, most)
     if steps is IMAGE_STEPS and draw(st.sampled_from((False, False, True))) and head(model):
         _grow(model, FEATURE_STEPS, 0, 2)
+    return _built(model)
+
+
+@st.composite
+def layered_graphs(draw: Draw) -> Graph:
+    """Several rounds: layers of a convolution, an activation, and anything else."""
+    shape = (
+        draw(st.sampled_from((1, 1, 2))),
+        draw(st.integers(1, 2)),
+        draw(st.integers(3, 8)),
+        draw(st.integers(3, 8)),
+    )
+    model = _start(draw, shape)
+    for _ in range(model.pick(4, 3, 2)):
+        model.pick(same_convolution, same_convolution, convolution)(model)
+        model.pick(integer_activation, integer_activation, real_activation)(model)
+        model.pick(skip, skip, pool, *IMAGE_STEPS)(model)
+    same_convolution(model)
+    model.pick(skip, skip, integer_activation, head)(model)
     return _built(model)
 
 
@@ -354,8 +394,8 @@ def feature_graphs(draw: Draw, most: int = 4) -> Graph:
 
 
 def graphs() -> st.SearchStrategy[Graph]:
-    """Any of the models, images half of the time."""
-    return st.one_of(image_graphs(), image_graphs(), signal_graphs(), token_graphs(), feature_graphs())
+    """Any of the models, images most of the time."""
+    return st.one_of(layered_graphs(), image_graphs(), signal_graphs(), token_graphs(), feature_graphs())
 
 
 def linear_graphs() -> st.SearchStrategy[Graph]:

@@ -19,6 +19,8 @@ from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.passes.to_fixed_point import ToFixedPoint
 
 FEWEST_BITS, MOST_BITS = 6, 30
+STRIDE = 3
+"""So many more bits must at least halve an error that comes from rounding."""
 MOST_SUM_BITS = 60
 """Magnitudes below 2^60 are exact in int64, and two plaintext moduli hold them."""
 SAFETY = 2.0
@@ -71,6 +73,11 @@ class PrecisionSearch:
             CompileError: even the most bits leave a larger error.
             DoesNotFit: see ``fixed_graph``.
         """
+        if tolerance <= (noise := FLOAT32_NOISE * self.output_range()):
+            raise CompileError(
+                f"a tolerance of {tolerance:.3g} cannot be met: the float32 model itself may be off by {noise:.3g}; "
+                f"ask for a larger tolerance"
+            )
         bits = self._equal_bits(tolerance)
         weight_bits = self._lowered(bits, lambda w: (bits, w), tolerance)
         activation_bits = self._lowered(bits, lambda a: (a, weight_bits), tolerance)
@@ -116,14 +123,17 @@ class PrecisionSearch:
         return fixed
 
     def _equal_bits(self, tolerance: float) -> int:
-        bits = FEWEST_BITS
-        while (error := SAFETY * self._error(bits, bits)) > tolerance:
-            if bits >= MOST_BITS:
+        """The fewest bits for both kinds. Errors halve with each bit; where they do not, no bits will do."""
+        bits, last, error = FEWEST_BITS, 0, inf
+        while (found := SAFETY * self._error(bits, bits)) > tolerance:
+            stuck = bits - last >= STRIDE and found > error / 2
+            if bits >= MOST_BITS or stuck:
                 raise CompileError(
                     f"a tolerance of {tolerance:.3g} cannot be met: with {bits} bits for weights and activations the "
-                    f"outputs are off by {error / SAFETY:.3g} on the calibration data; ask for a larger tolerance"
+                    f"outputs are off by {found / SAFETY:.3g} on the calibration data; ask for a larger tolerance"
                 )
-            missing = log2(error / tolerance) if error < inf else MOST_BITS
+            missing = log2(found / tolerance) if found < inf else MOST_BITS
+            last, error = bits, found
             bits = min(MOST_BITS, bits + max(1, ceil(missing) - 1))
         return bits
 

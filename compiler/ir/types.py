@@ -67,7 +67,8 @@ class CipherType:
 
 Type: TypeAlias = TensorType | SlotsType | CipherType
 
-_PATTERN = re.compile(r"(real|fixed|slots|cipher)<([0-9x]*)(?:, 2\^(-?\d+))?>")
+_EXTENTS = "[0-9]{1,12}(?:x[0-9]{1,12})*"
+_PATTERN = re.compile(rf"(real|fixed|slots|cipher)<((?:{_EXTENTS})?)(?:, 2\^(-?[0-9]{{1,6}}))?>")
 
 
 def parse_type(text: str) -> Type:

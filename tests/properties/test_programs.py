@@ -69,7 +69,7 @@ def test_rounds_equal_the_reference_on_small_rings(
 ) -> None:
     fixed = fixed_graph(graph, 6)
     try:
-        assembled = assemble(fixed, Ring(ring_dim, 2, room, 20.0, costs))
+        assembled = assemble(fixed, Ring(ring_dim, 2, room, 20.0, costs=costs))
     except (PackingError, CompileError) as error:
         event(f"not packed: {type(error).__name__}")
         return

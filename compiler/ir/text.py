@@ -21,7 +21,7 @@ from enclair.compiler.ir.types import parse_type
 
 _TYPE = r"\w+<[^>]*>"
 _DECLARATION = re.compile(rf"(input|const) %(\S+): ({_TYPE})")
-_NODE = re.compile(rf"%(\S+): ({_TYPE}) = (\w+\(.*?\))((?: %\S+)*)(?: @(client|server):([0-9]{1, 9}))?(?: # (.*))?")
+_NODE = re.compile(rf"%(\S+): ({_TYPE}) = (\w+\(.*?\))((?: %\S+)*)(?: @(client|server):([0-9]{{1,9}}))?(?: # (.*))?")
 
 
 def print_graph(graph: Graph) -> str:

@@ -29,9 +29,8 @@ ARRAYS = {"w": np.ones((2, 1, 3, 3))}
 TILES = Tiles((1, 1, 2, 2), Axes(0, 1, 2, 3), (1, 1), (2, 2), (-1, 0), (2, 2), 4)
 
 # What a user's names may hold: anything but white space.
-names = st.text(st.characters(exclude_categories=("Cs", "Zs", "Zl", "Zp", "Cc")), min_size=1).filter(
-    lambda s: s.split() == [s]
-)
+visible = st.characters(exclude_categories=("Cs", "Zs", "Zl", "Zp", "Cc"))
+names = st.text(visible, min_size=1).filter(lambda name: name.split() == [name])
 
 
 def test_text_reads_as_documented() -> None:
@@ -90,7 +89,7 @@ def test_a_type_parses_back(type_: Type) -> None:
         ("output z", "line 6: not a line of a graph: 'output z'"),
         ("output %q", "line 6: value %q is not defined before: 'output %q'"),
         ("%v: real<2> = Relu() %q", "line 6: value %q is not defined before"),
-        ("%v: real<2x> = Relu() %y", "line 6: .*"),
+        ("%v: real<2x> = Relu() %y", "line 6: a type looks like"),
         ("%v: real<2, 2^-3> = Relu() %y", "line 6: type 'real<2, 2\\^-3>' has the wrong number of parts for real"),
         ("%v: slots<2, 2^-3> = Relu() %y", "line 6: type 'slots<2, 2\\^-3>' has the wrong number of parts for slots"),
         ("%v: wood<2> = Relu() %y", "line 6: a type looks like real<1x3x8x8> or fixed<4, 2\\^-12>, got 'wood<2>'"),
@@ -102,6 +101,7 @@ def test_a_type_parses_back(type_: Type) -> None:
         ("%v: real<2> = Clip(low=exec('1'), high=2) %y", "line 6: not an op: unknown op or field"),
         ("%v: real<2> = Relu() %y @server:x", "line 6: not a line of a graph"),
         ("%v: real<2> = Relu() %y @cloud:1", "line 6: not a line of a graph"),
+        (f"%v: real<2> = Relu() %y @server:{9**99}", "line 6: not a line of a graph"),
     ],
 )
 def test_a_wrong_line_is_named(line: str, message: str) -> None:
@@ -120,7 +120,7 @@ def test_what_is_no_op_is_refused(text: str) -> None:
         parse_op(text)
 
 
-@pytest.mark.parametrize("extents", ["2x", "x2", "2xx3"])
+@pytest.mark.parametrize("extents", ["2x", "x2", "2xx3", "-1", "9" * 5000])
 def test_malformed_extents_are_refused(extents: str) -> None:
     with pytest.raises(ParseError, match="a type looks like"):
         parse_type(f"real<{extents}>")

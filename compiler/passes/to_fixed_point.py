@@ -193,10 +193,7 @@ class _Converter:
     def _output(self, value: Value) -> Value:
         if self.old.is_constant(value):
             raise CompileError(f"output {value.name!r} is a constant of the model: it needs no compiling, take it out")
-        real = self._real(value)
-        if real.name != value.name:
-            raise CompileError(f"output {value.name!r} is an input of the model: it needs no compiling, take it out")
-        return real
+        return self._real(value)
 
     def _constant(self, value: Value, scale_bits: int | None) -> Value:
         """A constant as integers: weights by their bits, addends at the scale of what they are added to."""

@@ -46,7 +46,8 @@ def calibrate(graph: Graph, samples: Samples) -> dict[str, Range]:
         samples: inputs by name, each of the shapes compiled for.
 
     Raises:
-        CalibrationError: there are no samples, or a value is not finite on one of them.
+        CalibrationError: there are no samples, one lacks an input, or a value is not finite on one of them.
+        InputError: a sample has another shape.
     """
     if not samples:
         raise CalibrationError("calibration needs at least one sample input, got none")
@@ -64,7 +65,12 @@ def calibrate(graph: Graph, samples: Samples) -> dict[str, Range]:
     def observe(node: Node, _: tuple[Array, ...], result: Array) -> None:
         widen(node.out.name, result, f", at {node.origin}" if node.origin else "")
 
-    for sample in samples:
+    for number, sample in enumerate(samples):
+        if missing := [value.name for value in graph.inputs if value.name not in sample]:
+            raise CalibrationError(
+                f"calibration sample {number} lacks the inputs {', '.join(missing)}; "
+                f"it has {', '.join(sample) or 'none'}"
+            )
         for value in graph.inputs:
             widen(value.name, np.asarray(sample[value.name], dtype=np.float64), "")
         run(graph, sample, observe)

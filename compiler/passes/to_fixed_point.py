@@ -11,8 +11,8 @@ import numpy as np
 
 from enclair.compiler.approx.intervals import Interval, node_interval, of_array
 from enclair.compiler.approx.ranges import Range
-from enclair.compiler.errors import CompileError
-from enclair.compiler.ir.graph import Builder, Graph, Node, Place, Value
+from enclair.compiler.errors import CompileError, DoesNotFit
+from enclair.compiler.ir.graph import Array, Builder, Graph, Node, Place, Value
 from enclair.compiler.ir.ops.activations import Clip, Relu
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Abs, Add, Maximum, Minimum, Neg, Sub
@@ -114,7 +114,7 @@ class _Converter:
     def _on_server(self, node: Node) -> None:
         if any(self.old.is_constant(arg) for arg in node.args):
             x = self._on_wire(node.args[0])
-            constant = self._constant(node.args[1], self._scale(x) if isinstance(node.op, Add) else None)
+            constant = self._constant(node, self._scale(x) if isinstance(node.op, Add) else None)
             self._on_integers(node, [x, constant])
         else:
             self._on_integers(node, self._aligned([self._on_wire(arg) for arg in node.args], node))
@@ -195,21 +195,23 @@ class _Converter:
             raise CompileError(f"output {value.name!r} is a constant of the model: it needs no compiling, take it out")
         return self._real(value)
 
-    def _constant(self, value: Value, scale_bits: int | None) -> Value:
-        """A constant as integers: weights by their bits, addends at the scale of what they are added to."""
+    def _constant(self, node: Node, scale_bits: int | None) -> Value:
+        """The node's constant as integers: weights by their bits, addends at the scale of what they are added to."""
+        value = node.args[1]
         array = self.old.constant(value)
         bits = (
             scale_for(float(np.abs(array).max(initial=0.0)), self.options.weight_bits)
             if scale_bits is None
             else scale_bits
         )
-        return self._once(value, bits, lambda: self._integers(value.name, array, bits))
+        return self._once(value, bits, lambda: self._integers(node, value.name, array, bits))
 
-    def _integers(self, name: str, array: np.ndarray, scale_bits: int) -> Value:  # type: ignore[type-arg]
-        rounded = np.rint(np.ldexp(array, scale_bits))
+    def _integers(self, node: Node, name: str, array: Array, scale_bits: int) -> Value:
+        with np.errstate(over="ignore"):
+            rounded = np.rint(np.ldexp(array, scale_bits))
         if np.abs(rounded).max(initial=0.0) >= 1 << CLIENT_BITS:
-            raise CompileError(
-                f"constant %{name} needs more than {CLIENT_BITS} bits at scale 2^{scale_bits}: ask for fewer bits"
+            raise DoesNotFit(
+                node.out.name, f"its constant %{name} needs more than {CLIENT_BITS} bits at 2^-{scale_bits}"
             )
         constant = self.new.constant(name, rounded.astype(np.int64), scale_bits)
         self.intervals[constant.name] = of_array(self.new.arrays[constant.name])

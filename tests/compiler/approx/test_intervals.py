@@ -25,8 +25,9 @@ from enclair.compiler.ir.ops.shape import Concat, Pad, Reshape
 from enclair.compiler.ir.types import TensorType
 
 ONE = (
-    Relu(), Abs(), Neg(), Shift(3), Refresh(), Requantise(2, -9, 5), Clip(-1.0, 2.0, 2), Clip(1.5, 2.0, 2), Clip(-9.0, -8.0, 2),
-    SumPool((2,), (1,), (0, 1)), MaxPool((2,), (1,), (0, 1), (1,)), ReduceSum((2,), True), ReduceMax((2,), True), Reshape((2,)),
+    Relu(), Abs(), Neg(), Shift(3), Refresh(), Requantise(2, -9, 5), Clip(-1.0, 2.0, 2), Clip(1.5, 2.0, 2),
+    Clip(-9.0, -8.0, 2), SumPool((2,), (1,), (0, 1)), MaxPool((2,), (1,), (0, 1), (1,)), ReduceSum((2,), True),
+    ReduceMax((2,), True), Reshape((2,)),
     Pad((0, 0, 1, 0, 0, 0), value=7.0, scale_bits=2), Pad((0, 0, 1, 0, 0, 0)), Pad((0, 0, 1, 0, 0, 1), "edge"),
 )  # fmt: skip
 TWO = (Add(), Sub(), Mul(), Minimum(), Maximum(), Concat(2), MatMul())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Builder, Value
+from enclair.compiler.ir.public import public_constant
 from enclair.frontends.errors import UnsupportedNodeError
 from enclair.frontends.expression import Apply, Constant, Operand
 
@@ -62,9 +63,11 @@ class Emitter:
         return fresh
 
     def _constant(self, constant: Constant) -> Value:
-        """The constant in the graph, added once."""
+        """The constant in the graph, added once; public if it is one number that was not learned."""
         if id(constant) not in self._constants:
-            value = self.builder.constant(self._unique(constant.name), as_reals(constant))
+            name, reals = self._unique(constant.name), as_reals(constant)
+            single = reals.size == 1 and not constant.learned
+            value = public_constant(self.builder, name, reals) if single else self.builder.constant(name, reals)
             self._constants[id(constant)] = (constant, value)
         return self._constants[id(constant)][1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,10 +17,14 @@ from enclair.compiler.ir.types import TensorType, Type
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """An array known when the model is converted, of any element type."""
+    """An array known when the model is converted, of any element type.
+
+    It is ``learned`` unless the model's code, or a converter, wrote it down.
+    """
 
     name: str
     array: NDArray[Any]
+    learned: bool = True
 
     @property
     def type(self) -> TensorType:
@@ -46,8 +50,8 @@ def apply(op: Op, *args: Operand) -> Apply:
 
 
 def constant(array: NDArray[Any] | float, name: str = "constant") -> Constant:
-    """A constant of reals."""
-    return Constant(name, np.asarray(array, dtype=np.float64))
+    """A constant of reals that a converter writes down."""
+    return Constant(name, np.asarray(array, dtype=np.float64), learned=False)
 
 
 def shape_of(operand: Operand) -> tuple[int, ...]:
@@ -63,7 +67,7 @@ def reshape(operand: Operand, shape: tuple[int, ...]) -> Operand:
     if shape_of(operand) == shape:
         return operand
     if isinstance(operand, Constant):
-        return Constant(operand.name, operand.array.reshape(shape))
+        return replace(operand, array=operand.array.reshape(shape))
     return apply(Reshape(shape), operand)
 
 
@@ -72,7 +76,7 @@ def transpose(operand: Operand, perm: tuple[int, ...]) -> Operand:
     if perm == tuple(range(len(perm))):
         return operand
     if isinstance(operand, Constant):
-        return Constant(operand.name, operand.array.transpose(perm))
+        return replace(operand, array=operand.array.transpose(perm))
     return apply(Transpose(perm), operand)
 
 
@@ -81,5 +85,5 @@ def scale(operand: Operand, factor: float) -> Operand:
     if factor == 1.0:
         return operand
     if isinstance(operand, Constant):
-        return Constant(operand.name, operand.array.astype(np.float64) * factor)
+        return replace(operand, array=operand.array.astype(np.float64) * factor)
     return apply(Mul(), operand, constant(factor, "factor"))

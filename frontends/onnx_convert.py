@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -29,6 +30,8 @@ from enclair.frontends.onnx_shapes import inputs_of, static_shape, with_shapes
 from enclair.frontends.rewrites import rewrite_of
 
 Known: TypeAlias = "Value | Constant"
+_WRITTEN_DOWN = re.compile(r"val_\d+|(.*/)?Constant(_\d+)?_output_0")
+"""``val_7`` by torch.onnx.export(dynamo=True), ``/net/Constant_1_output_0`` by the exporter before it."""
 
 
 def convert(
@@ -71,7 +74,7 @@ class Conversion:
         for value in inputs_of(self.model):
             self.known[value.name] = self._input(value)
         for tensor in self.model.graph.initializer:
-            self.known[tensor.name] = Constant(tensor.name, _array_of(tensor))
+            self.known[tensor.name] = Constant(tensor.name, _array_of(tensor), is_learned(tensor.name))
         for node in self.model.graph.node:
             self._visit(node)
         if self.offenders:
@@ -117,9 +120,7 @@ class Conversion:
     def _results(self, node: onnx.NodeProto, args: Sequence[Known | None]) -> list[Known]:
         """What the node gives, in the graph or as constants."""
         if can_fold(node) and all(arg is None or isinstance(arg, Constant) for arg in args) and self._all_known(node):
-            arrays = [arg.array if isinstance(arg, Constant) else None for arg in args]
-            names = [name for name in node.output if name]
-            return [Constant(name, array) for name, array in zip(names, self.folder.fold(node, arrays), strict=True)]
+            return self._folded(node, [arg for arg in args if arg is None or isinstance(arg, Constant)])
         if node.domain not in ("", "ai.onnx") or node.op_type not in TABLE:
             domain = f" of the operator set {node.domain!r}" if node.domain not in ("", "ai.onnx") else ""
             raise UnsupportedNodeError(f"there is no conversion for {node.op_type}{domain}", rewrite_of(node.op_type))
@@ -131,6 +132,13 @@ class Conversion:
         for operand in operands:
             view.check_size(shape_of(operand))
         return [self._emit(node, number, operand) for number, operand in enumerate(operands)]
+
+    def _folded(self, node: onnx.NodeProto, args: Sequence[Constant | None]) -> list[Known]:
+        """The results of a node on constants: learned if one of its arguments is."""
+        learned = any(arg is not None and arg.learned for arg in args)
+        results = self.folder.fold(node, [None if arg is None else arg.array for arg in args])
+        names = [name for name in node.output if name]
+        return [Constant(name, array, learned) for name, array in zip(names, results, strict=True)]
 
     def _emit(self, node: onnx.NodeProto, number: int, operand: Operand) -> Known:
         """Put a result into the graph; constants stay outside until they are used."""
@@ -160,6 +168,14 @@ class Conversion:
         for name in node.output:
             shape = static_shape(self.types[name]) if name in self.types else None
             self.known[name] = None if shape is None else Value(name, TensorType(shape))
+
+
+def is_learned(initialiser: str) -> bool:
+    """Whether an initialiser may have been trained: all but those whose names PyTorch's exporters give to numbers.
+
+    What a Constant node holds is written down in any case.
+    """
+    return _WRITTEN_DOWN.fullmatch(initialiser) is None
 
 
 def _check_name(name: str) -> None:

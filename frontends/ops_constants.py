@@ -18,13 +18,13 @@ from enclair.frontends.registry import converts
 def shape(node: OnnxNode) -> Operand:
     """The extents from ``start`` to ``end``."""
     extents = node.shape()[node.integer("start", 0) : node.integer("end", node.rank())]
-    return Constant(node.proto.output[0], np.asarray(extents, dtype=np.int64))
+    return Constant(node.proto.output[0], np.asarray(extents, dtype=np.int64), learned=False)
 
 
 @converts("Size", note="computed at conversion")
 def size(node: OnnxNode) -> Operand:
     """The number of elements."""
-    return Constant(node.proto.output[0], np.asarray(math.prod(node.shape()), dtype=np.int64))
+    return Constant(node.proto.output[0], np.asarray(math.prod(node.shape()), dtype=np.int64), learned=False)
 
 
 @converts("Constant", "ConstantOfShape", "Range", note="computed at conversion")

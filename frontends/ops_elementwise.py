@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -71,7 +72,7 @@ def div(node: OnnxNode) -> Operand:
     """A quotient."""
     divisor = node.arg(1)
     if isinstance(divisor, Constant) and np.all(divisor.array != 0):
-        return apply(Mul(), node.arg(0), Constant(divisor.name, 1.0 / divisor.array.astype(np.float64)))
+        return apply(Mul(), node.arg(0), replace(divisor, array=1.0 / divisor.array.astype(np.float64)))
     return apply(Div(), node.arg(0), divisor)
 
 
@@ -83,7 +84,7 @@ def pow_(node: OnnxNode) -> Operand:
         power = apply(Pow(float(exponent.array.ravel()[0])), base)
         return power if exponent.array.size == 1 else apply(Mul(), power, constant(np.ones(exponent.array.shape)))
     if isinstance(base, Constant) and np.all(base.array > 0):
-        return apply(Exp(), apply(Mul(), exponent, constant(exact_math.log(base.array), base.name)))
+        return apply(Exp(), apply(Mul(), exponent, replace(base, array=exact_math.log(base.array))))
     raise UnsupportedNodeError(
         "neither exponent nor base is one constant number", "write it as exp(y * log(x)) for x > 0"
     )

@@ -12,9 +12,9 @@ from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.shape import DepthToSpace, Expand, Gather, Reshape, Resize, Slice, SpaceToDepth, Transpose
+from enclair.compiler.ir.public import PREFIX, is_public
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
-from enclair.compiler.passes.public import PREFIX, is_public
 
 MOVES = (Reshape, Transpose, Slice, Gather, Expand, Resize, DepthToSpace, SpaceToDepth)
 """Ops that move elements and so commute with a multiplication by one number."""

@@ -12,9 +12,9 @@ from enclair.compiler.ir.graph import Array, Graph, Node, Rewriter, Value, rewri
 from enclair.compiler.ir.ops.elementwise import Mul
 from enclair.compiler.ir.ops.pooling import AveragePool, SumPool
 from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
+from enclair.compiler.ir.public import public_constant
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
-from enclair.compiler.passes.public import public_constant
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import ClassVar
 from enclair.compiler.ir.graph import Array, Graph, Node, Rewriter, Value, rewrite
 from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.ops.shape import Reshape, Transpose
+from enclair.compiler.ir.public import same_secrecy
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
-from enclair.compiler.passes.public import same_secrecy
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from enclair.compiler.ir.ops.shape import (
     SpaceToDepth,
     Transpose,
 )
-from enclair.compiler.passes.public import is_public
+from enclair.compiler.ir.public import is_public
 
 MOVES = (Reshape, Transpose, Slice, Gather, Expand, Resize, DepthToSpace, SpaceToDepth, Concat)
 SUMS = (Add, Sub, Neg, SumPool, ReduceSum)
@@ -42,17 +42,13 @@ class Side(Enum):
 
 def sides_of(graph: Graph) -> dict[str, Side]:
     """Where each node may run, by the name of its result."""
-    producers = graph.producers()
-    return {
-        node.out.name: side_of(graph, node, producers.get(node.args[0].name) if node.args else None)
-        for node in graph.nodes
-    }
+    return {node.out.name: side_of(graph, node) for node in graph.nodes}
 
 
-def side_of(graph: Graph, node: Node, producer: Node | None) -> Side:
-    """Where the node may run, by its op, by which arguments are weights, and by what produced its first argument."""
+def side_of(graph: Graph, node: Node) -> Side:
+    """Where the node may run, by its op and by which of its arguments are weights."""
     constants = [arg for arg in node.args if graph.is_constant(arg)]
-    weighted = any(not is_public(graph, arg) for arg in constants) or (bool(constants) and _is_bias(node, producer))
+    weighted = any(not is_public(graph, arg) for arg in constants)
     if isinstance(node.op, Conv | ConvTranspose | MatMul):
         return Side.SERVER if graph.is_constant(node.args[-1]) else Side.CLIENT
     if isinstance(node.op, Mul):
@@ -62,8 +58,3 @@ def side_of(graph: Graph, node: Node, producer: Node | None) -> Side:
     if isinstance(node.op, Pad):
         return Side.EITHER if node.op.mode == "constant" and node.op.value == 0 else Side.CLIENT
     return Side.EITHER if isinstance(node.op, MOVES) and not constants else Side.CLIENT
-
-
-def _is_bias(node: Node, producer: Node | None) -> bool:
-    """Whether the node adds a constant to weighted sums: even a single number is a weight then."""
-    return isinstance(node.op, Add) and producer is not None and isinstance(producer.op, Conv | ConvTranspose | MatMul)

@@ -16,6 +16,7 @@ from enclair.compiler.ir.ops.normalisation import BatchNorm
 from enclair.compiler.ir.ops.pooling import AveragePool
 from enclair.compiler.ir.ops.reductions import ReduceMean
 from enclair.compiler.ir.ops.shape import Reshape, Resize, Transpose
+from enclair.compiler.ir.public import PREFIX, is_public
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import TensorType
 from enclair.compiler.passes.expand_operands import ExpandOperands
@@ -26,7 +27,6 @@ from enclair.compiler.passes.lower_averages import LowerAverages
 from enclair.compiler.passes.lower_products import LowerProducts
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import Pass, run_passes
-from enclair.compiler.passes.public import PREFIX, is_public
 
 UPSAMPLE = ConvTranspose((2, 2), (0,) * 4, (1, 1), 2, (0, 0))
 SAME = Conv((1, 1), (1, 1, 1, 1), (1, 1), 1)

@@ -12,9 +12,9 @@ from tests.models import KNOWN_ROUNDS, Net, convolutions
 from tests.strategies import graphs, shape_of
 
 from enclair.compiler.ir.graph import Graph, Place
+from enclair.compiler.ir.public import is_public
 from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.passes.place_ops import PlaceOps
-from enclair.compiler.passes.public import is_public
 from enclair.compiler.planner.rounds import SERVER_WEIGHT, UPLOAD_WEIGHT, fewest_rounds, place
 from enclair.compiler.planner.sides import Side, sides_of
 from enclair.compiler.split import PREPARE

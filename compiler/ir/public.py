@@ -1,15 +1,15 @@
 """Which constants are public: those that say nothing about what was learned.
 
-Single numbers (1/sqrt(d), 0.5 in a GELU) and the counts that averages divide by. Every other constant is a weight and
-stays on the server.
+They are named so by who makes them: the counts that averages divide by, and the numbers that a model's code has
+written down (1/sqrt(d), 0.5). Every other constant is a weight and stays on the server, a single number too.
 """
 
 from __future__ import annotations
 
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
-from enclair.compiler.ir.types import TensorType
 
-PREFIX = "public."
+PREFIX = "public:"
+"""Begins the names of public constants. No name that a model gives its weights has a colon once it is in a graph."""
 
 
 def public_constant(graph: Builder, stem: str, array: Array) -> Value:
@@ -25,5 +25,4 @@ def same_secrecy(graph: Graph | Builder, source: Value, stem: str) -> str:
 
 def is_public(graph: Graph | Builder, value: Value) -> bool:
     """Whether a value is a constant that may be known to the client."""
-    single = isinstance(value.type, TensorType) and value.type.size == 1
-    return value.name in graph.arrays and (single or value.name.startswith(PREFIX))
+    return value.name in graph.arrays and value.name.startswith(PREFIX)

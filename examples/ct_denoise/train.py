@@ -18,7 +18,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=WEIGHTS.parent, help="folder to write to")
-    parser.add_argument("--pairs", type=int, default=900, help="phantoms to draw")
+    parser.add_argument("--pairs", type=int, default=600, help="phantoms to draw")
     parser.add_argument("--steps", type=int, default=Schedule.steps, help="training steps")
     parser.add_argument("--seed", type=int, default=0, help="of phantoms, noise, weights and crops")
     return parser.parse_args()

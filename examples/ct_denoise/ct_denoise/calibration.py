@@ -1,4 +1,9 @@
-"""Images to calibrate the ranges of the network on: noisy phantoms, and blocks that span its whole input range."""
+"""Images to calibrate the ranges of the network on: noisy phantoms, and blocks of extremes.
+
+A value beyond the calibrated ranges saturates, so nothing that lies within the declared range of the input may lead there:
+metal next to air, a single bright pixel. Blocks of the lowest and the highest value, down to one pixel wide, excite
+the filters more than any slice does.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,18 +11,18 @@ from numpy.typing import NDArray
 from ct_denoise.network import RANGE_HU, to_input
 from ct_denoise.phantoms import draw
 
-IMAGES = 8
-BLOCKS_AT = (0, 5)
-"""Which of the images are blocks: one in either half, one at an even and one at an odd place."""
+PHANTOMS = 6
 NOISE_HU = (5.0, 150.0)
-BLOCK_PIXELS = 16
+BLOCK_PIXELS = (1, 1, 2, 2, 3, 8)
+"""The widths of the blocks, one image each."""
 
 
 def calibration(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
-    """A batch (8, 1, height, width) in the network's units; the same seed gives the same batch."""
+    """A batch (12, 1, height, width) in the network's units; the same seed gives the same batch."""
     random = np.random.default_rng(seed)
-    kinds = [blocks if number in BLOCKS_AT else noisy_phantom for number in range(IMAGES)]
-    return np.concatenate([to_input(kind(random, height, width)) for kind in kinds])
+    images = [blocks(random, height, width, pixels) for pixels in BLOCK_PIXELS]
+    images += [noisy_phantom(random, height, width) for _ in range(PHANTOMS)]
+    return np.concatenate([to_input(image) for image in images])
 
 
 def noisy_phantom(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
@@ -26,9 +31,9 @@ def noisy_phantom(random: np.random.Generator, height: int, width: int) -> NDArr
     return phantom[:height, :width] + random.uniform(*NOISE_HU) * random.standard_normal((height, width))
 
 
-def blocks(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
-    """Squares of random values, the lowest and the highest of the range among them, with noise."""
-    values = random.uniform(*RANGE_HU, (-(-height // BLOCK_PIXELS), -(-width // BLOCK_PIXELS)))
-    values.flat[0], values.flat[-1] = RANGE_HU
-    image = np.kron(values, np.ones((BLOCK_PIXELS, BLOCK_PIXELS)))[:height, :width]
-    return image + random.uniform(*NOISE_HU) * random.standard_normal((height, width))
+def blocks(random: np.random.Generator, height: int, width: int, pixels: int) -> NDArray[np.float64]:
+    """Squares, ``pixels`` wide, of the lowest or the highest value of the range, more of one the further down."""
+    rows, columns = -(-height // pixels), -(-width // pixels)
+    share = np.linspace(0.02, 0.98, rows)[:, None]
+    values = np.where(random.random((rows, columns)) < share, *RANGE_HU)
+    return np.kron(values, np.ones((pixels, pixels)))[:height, :width]

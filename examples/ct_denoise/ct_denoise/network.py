@@ -68,6 +68,12 @@ def to_input(hu: NDArray[np.floating]) -> NDArray[np.float32]:
     return (np.clip(hu, *RANGE_HU) / UNIT_HU).astype(np.float32)[None, None]
 
 
+def input_range() -> tuple[float, float]:
+    """The network's range in its own units, rounded as its inputs are: what ``to_input`` stays within."""
+    low, high = (float(np.float32(hu / UNIT_HU)) for hu in RANGE_HU)
+    return low, high
+
+
 def from_output(denoised: NDArray[np.floating]) -> NDArray[np.float64]:
     """The network's output (1, 1, height, width) in Hounsfield units (height, width)."""
     return denoised[0, 0].astype(np.float64) * UNIT_HU

@@ -1,7 +1,7 @@
-"""Random phantoms in Hounsfield units to train on: chests, abdomens, scattered ellipses, Shepp-Logan variants.
+"""Random phantoms in Hounsfield units to train on: chests, abdomens, scattered ellipses, Shepp-Logan heads, photographs.
 
-Every phantom is drawn from formulas and a random generator alone, so what is trained on them owes nothing to
-any patient. ``Canvas`` coordinates run from -1 to 1 over the body, whatever part of it is in view.
+Every phantom is drawn from formulas and a random generator, or is a public-domain photograph of scikit-image read as
+densities, so what is trained on them owes nothing to any patient. ``Canvas`` coordinates run from -1 to 1 over the body, whatever part of it is in view.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from skimage.data import shepp_logan_phantom
+from scipy.ndimage import gaussian_filter, map_coordinates
+from skimage import data
+from skimage.color import rgb2gray
+from skimage.util import img_as_float
 
 Image = NDArray[np.float64]
 BODY_MM = 380.0
@@ -77,6 +79,11 @@ class Canvas:
         """Put a tissue where ``coverage`` (0 to 1) says."""
         self.hu = self.hu * (1 - coverage) + hu * coverage
 
+    def marble(self, coverage: Image, hu: float, share: float) -> None:
+        """Streaks of another tissue, with soft edges, over up to ``share`` of what ``coverage`` says."""
+        field = smooth_field(self.random, len(self.hu), self.between(0.9, 2.0))
+        self.paint(coverage * np.clip((field - np.quantile(field, 1 - share)) * 2, 0, 1), hu)
+
     def disc(self, hu: Image | float, x: float, y: float, width: float, height: float, degrees: float = 0.0) -> None:
         """Paint an ellipse."""
         self.paint(self.ellipse(x, y, width, height, degrees), hu)
@@ -88,8 +95,7 @@ def torso(c: Canvas) -> tuple[float, float]:
     c.disc(c.texture(-100, c.between(3, 20)), 0, 0, width, height)
     wall = c.between(0.85, 0.97)
     c.disc(c.texture(c.between(30, 70), c.between(3, 25)), 0, 0, width * wall, height * wall)
-    if c.random.random() < 0.7:
-        c.paint((c.texture(0, 1) > c.between(1.0, 2.0)) * c.ellipse(0, 0, width * 0.95, height * 0.95), -90)
+    c.marble(c.ellipse(0, 0, width * wall, height * wall), c.between(-110, -60), c.between(0, 0.3))
     return width * wall, height * wall
 
 
@@ -98,6 +104,7 @@ def lung(c: Canvas, side: int, width: float, height: float) -> None:
     x, a, b = side * width * c.between(0.48, 0.58), width * c.between(0.3, 0.42), height * c.between(0.6, 0.85)
     inside = c.ellipse(x, c.between(-0.1, 0.05), a, b, c.between(-12, 12))
     c.paint(inside, c.texture(c.between(-920, -780), c.between(10, 60)))
+    c.marble(inside, c.between(-750, -200), c.between(0, 0.15))
     for _ in range(int(c.random.integers(60, 200))):
         thin = 0.02 * np.exp(-c.random.exponential(1.2)) + 0.001
         spot = c.ellipse(x + c.between(-a, a), c.between(-b, b), thin * c.between(1, 8), thin, c.between(0, 180))
@@ -109,7 +116,9 @@ def bone(c: Canvas, x: float, y: float, width: float, height: float, degrees: fl
     """A dense shell around spongy bone."""
     shell = c.between(0.55, 0.9)
     c.disc(c.between(350, 1300), x, y, width, height, degrees)
-    c.disc(c.texture(c.between(100, 400), c.between(20, 120)), x, y, width * shell, height * shell, degrees)
+    marrow = c.ellipse(x, y, width * shell, height * shell, degrees)
+    c.paint(marrow, c.texture(c.between(0, 300), c.between(20, 120)))
+    c.marble(marrow, c.between(200, 900), c.between(0, 0.4))
 
 
 def skeleton(c: Canvas, width: float, height: float) -> None:
@@ -167,8 +176,8 @@ def abdomen(c: Canvas) -> None:
 def scatter(c: Canvas) -> None:
     """Ellipses of any size and density, thrown on a textured ground."""
     c.hu = c.texture(c.between(-1000, 100), c.between(0, 40))
-    for _ in range(int(c.random.integers(20, 120))):
-        size = np.exp(c.between(np.log(0.01), np.log(0.5)))
+    for _ in range(int(c.random.integers(20, 200))):
+        size = np.exp(c.between(np.log(0.004), np.log(0.5)))
         level = c.random.choice([c.between(-1000, -700), c.between(-150, 150), c.between(150, 1500)], p=[0.2, 0.6, 0.2])
         c.disc(
             c.texture(level, c.between(0, 40)),
@@ -182,7 +191,7 @@ def scatter(c: Canvas) -> None:
 
 def shepp_logan(c: Canvas) -> None:
     """The Shepp-Logan head, warped, with random contrast inside the skull."""
-    phantom = shepp_logan_phantom()
+    phantom = data.shepp_logan_phantom()
     at = [(axis * 0.5 + 0.5) * (len(phantom) - 1) for axis in (c.y, c.x)]
     grey = map_coordinates(phantom, at, order=1, cval=0.0)
     contrast = c.between(50, 600)
@@ -190,7 +199,38 @@ def shepp_logan(c: Canvas) -> None:
     c.hu = np.where(grey > 0.6, c.between(600, 1500), np.where(grey > 0.02, inside, -1000.0))
 
 
-KINDS: dict[Callable[[Canvas], None], float] = {chest: 0.45, abdomen: 0.3, scatter: 0.2, shepp_logan: 0.05}
+PHOTOGRAPHS: tuple[Callable[[], NDArray[np.generic]], ...] = (
+    data.astronaut,
+    data.brick,
+    data.camera,
+    data.cat,
+    data.coffee,
+    data.grass,
+    data.gravel,
+    data.rocket,
+)
+"""All CC0 or public domain, and part of scikit-image's wheel."""
+
+
+def photograph(c: Canvas) -> None:
+    """Part of a photograph, its greys read as densities: edges and textures richer than any drawing's."""
+    picture = img_as_float(PHOTOGRAPHS[c.random.integers(len(PHOTOGRAPHS))]())
+    grey = rgb2gray(picture) if picture.ndim == 3 else picture
+    scale = c.between(1.0, min(grey.shape) / len(c.hu))
+    offset = c.random.uniform(0, np.array(grey.shape) - scale * len(c.hu) + 1)
+    at = [(axis - axis.min()) / c.pixel * scale + start for axis, start in zip((c.y, c.x), offset, strict=True)]
+    shown = map_coordinates(gaussian_filter(grey, 0.4 * scale), at, order=1, mode="reflect")
+    ends = c.between(-1000, 0), c.between(0, 1200)
+    c.hu = np.interp(shown, (0, 1), c.random.permutation(ends))
+
+
+KINDS: dict[Callable[[Canvas], None], float] = {
+    chest: 0.35,
+    abdomen: 0.2,
+    scatter: 0.15,
+    shepp_logan: 0.05,
+    photograph: 0.25,
+}
 """How a phantom is drawn, and how often."""
 
 

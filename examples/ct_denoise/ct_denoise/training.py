@@ -1,4 +1,4 @@
-"""The training loop: random crops of the pairs, mean absolute error, Adam with a cosine schedule."""
+"""The training loop: random crops of the pairs, relative error, Adam with a cosine schedule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +13,12 @@ from ct_denoise.network import UNIT_HU
 from ct_denoise.pairs import Pair
 
 
+QUIETEST = 5 / UNIT_HU
+"""Added to every noise level."""
+CANDIDATES = 3
+"""Of so many random crops the one with the most edges is trained on: most of a slice is flat."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """``steps`` of ``batch`` crops, ``crop`` pixels wide; the rate falls from ``rate`` to nothing."""
@@ -25,7 +31,7 @@ class Schedule:
 
 
 def train(pairs: list[Pair], schedule: Schedule, progress: Callable[[int, float], None]) -> Denoiser:
-    """Train from scratch; ``progress`` is told the step and its loss in HU."""
+    """Train from scratch; ``progress`` is told the step and the mean absolute error of its batch in HU."""
     torch.manual_seed(schedule.seed)
     random = np.random.default_rng(schedule.seed)
     model = Denoiser()
@@ -33,27 +39,41 @@ def train(pairs: list[Pair], schedule: Schedule, progress: Callable[[int, float]
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, schedule.steps, eta_min=1e-5)
     for step in range(schedule.steps):
         full, low = batch(pairs, random, schedule)
-        loss = (model(low) - full).abs().mean()
+        error = (model(low) - full).abs()
+        loss = (error / noise_scale(low, full)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         cosine.step()
-        progress(step, loss.item() * UNIT_HU)
+        progress(step, error.mean().item() * UNIT_HU)
     return model.eval()
+
+
+def noise_scale(low: Tensor, full: Tensor) -> Tensor:
+    """The root of each crop's noise level: without it the noisiest crops alone would be learnt from."""
+    return (low - full).std(dim=(1, 2, 3), keepdim=True).add(QUIETEST).sqrt()
 
 
 def batch(pairs: list[Pair], random: np.random.Generator, schedule: Schedule) -> tuple[Tensor, Tensor]:
     """Crops at random places, turned and mirrored at random: full dose and low dose, (batch, 1, crop, crop)."""
-    chosen = [crop(pairs[i], random, schedule.crop) for i in random.integers(len(pairs), size=schedule.batch)]
+    chosen = [
+        max((crop(pairs[i], random, schedule.crop) for _ in range(CANDIDATES)), key=edges)
+        for i in random.integers(len(pairs), size=schedule.batch)
+    ]
     return as_input([full for full, _ in chosen]), as_input([low for _, low in chosen])
 
 
 def crop(pair: Pair, random: np.random.Generator, size: int) -> Pair:
     """The same random square of both images, in one of its eight orientations."""
     top, left = random.integers(len(pair[0]) - size + 1, size=2)
-    turns, mirrored = random.integers(4), random.integers(2)
+    turns, mirrored = int(random.integers(4)), random.integers(2)
     full, low = (np.rot90(image[top : top + size, left : left + size], turns) for image in pair)
     return (full[::-1], low[::-1]) if mirrored else (full, low)
+
+
+def edges(pair: Pair) -> float:
+    """How much the full-dose image changes from row to row, in HU."""
+    return float(np.abs(np.diff(pair[0], axis=0)).mean())
 
 
 def as_input(images: list[NDArray[np.float32]]) -> Tensor:

@@ -28,6 +28,7 @@ from enclair.compiler.ir.ops.shape import (
 )
 from enclair.compiler.ir.public import is_public
 
+LINEAR = (Conv, ConvTranspose, MatMul)
 MOVES = (Reshape, Transpose, Slice, Gather, Expand, Resize, DepthToSpace, SpaceToDepth, Concat)
 SUMS = (Add, Sub, Neg, SumPool, ReduceSum)
 
@@ -49,7 +50,7 @@ def side_of(graph: Graph, node: Node) -> Side:
     """Where the node may run, by its op and by which of its arguments are weights."""
     constants = [arg for arg in node.args if graph.is_constant(arg)]
     weighted = any(not is_public(graph, arg) for arg in constants)
-    if isinstance(node.op, Conv | ConvTranspose | MatMul):
+    if isinstance(node.op, LINEAR):
         return Side.SERVER if graph.is_constant(node.args[-1]) else Side.CLIENT
     if isinstance(node.op, Mul):
         return (Side.SERVER if weighted else Side.EITHER) if constants else Side.CLIENT

@@ -15,6 +15,7 @@ from enclair.compiler.ir.ops.normalisation import LayerNormalization
 from enclair.compiler.ir.ops.pooling import AveragePool, MaxPool
 from enclair.compiler.ir.ops.reductions import ReduceMean
 from enclair.compiler.ir.ops.shape import Concat, Reshape, Transpose
+from enclair.compiler.ir.public import public_constant
 from enclair.compiler.ir.types import TensorType
 from tests.strategies import shape_of
 
@@ -122,7 +123,7 @@ def transformer_block() -> Graph:
     h = net.norm(x)
     q, k, v = (net.gemm(h, 4) for _ in range(3))
     scores = net.op(MatMul(), q, net.op(Transpose((0, 2, 1)), k))
-    half = net.builder.constant("half", np.array(0.5))
+    half = public_constant(net.builder, "half", np.array(0.5))
     weights = net.op(Softmax(2), net.op(Mul(), scores, half))
     x = net.op(Add(), x, net.gemm(net.op(MatMul(), weights, v), 4))
     mixed = net.gemm(net.op(Gelu(), net.gemm(net.norm(x), 4)), 4)

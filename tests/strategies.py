@@ -34,6 +34,7 @@ from enclair.compiler.ir.ops.shape import (
     SpaceToDepth,
     Transpose,
 )
+from enclair.compiler.ir.public import public_constant
 from enclair.compiler.ir.types import TensorType
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
@@ -147,9 +148,11 @@ def affine(m: Model) -> bool:
     """Arithmetic with a constant: one number, one per channel, or one per element."""
     per_channel = (m.shape[1], *[1] * len(m.spatial))
     constant = m.constant(*m.pick((), per_channel, m.shape))
+    if m.pick(False, False, True):
+        constant = public_constant(m.builder, "p", m.builder.arrays[constant.name])
     op = m.pick(Add(), Sub(), Mul(), Div())
     if isinstance(op, Div):
-        constant = m.builder.constant("divisor", 1 + np.abs(m.builder.arrays[constant.name]))
+        constant = m.builder.constant(constant.name, 1 + np.abs(m.builder.arrays[constant.name]))
     if m.draw(st.booleans()) or isinstance(op, Div):
         return m.step(op, constant)
     m.values.append(m.builder.add(op, constant, m.values[-1]))
@@ -276,7 +279,7 @@ def attention(m: Model) -> bool:
     x = m.values[-1]
     transposed = m.builder.add(Transpose((0, 2, 1)), x)
     scores = m.builder.add(MatMul(), x, transposed)
-    half = m.builder.constant("half", np.array(0.5))
+    half = public_constant(m.builder, "half", np.array(0.5))
     weights = m.builder.add(Softmax(2), m.builder.add(Mul(), scores, half))
     m.values.append(m.builder.add(MatMul(), weights, x))
     return True

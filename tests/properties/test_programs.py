@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
-from tests.fixed import fixed_graph
+from tests.fixed import fixed_example
 from tests.rounds import run_rounds
 from tests.strategies import graphs, linear_graphs, samples_of, within
 
@@ -67,7 +67,7 @@ def gap(program: Program, graph: Graph, inputs: Mapping[str, Array]) -> float:
 def test_rounds_equal_the_reference_on_small_rings(
     ring_dim: int, graph: Graph, room: float, costs: OpCosts, seed: int
 ) -> None:
-    fixed = fixed_graph(graph, 6)
+    fixed = fixed_example(graph, 6)
     try:
         assembled = assemble(fixed, Ring(ring_dim, 2, room, 20.0, costs=costs))
     except (PackingError, CompileError) as error:
@@ -79,7 +79,7 @@ def test_rounds_equal_the_reference_on_small_rings(
     check_rounds(assembled, fixed, samples_of(graph, 1, seed)[0], modulus)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(graph=graphs(), data=st.data())
 def test_a_program_with_given_bits_equals_its_reference(graph: Graph, data: st.DataObject) -> None:
     program = compiled(graph, SplitOptions(activation_bits=8, weight_bits=8))

@@ -8,7 +8,7 @@ from math import log2
 import numpy as np
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.fixed import fixed_graph
+from tests.fixed import fixed_example
 from tests.rounds import centred
 from tests.strategies import graphs, image_graphs, linear_graphs, shape_of
 
@@ -65,7 +65,7 @@ stage_graphs = st.one_of(graphs(), linear_graphs(), image_graphs())
 @settings(max_examples=100)
 @given(graph=stage_graphs, ring_dim=st.sampled_from(RING_DIMS), seed=st.integers(0, 99))
 def test_a_packed_stage_computes_what_the_stage_does(graph: Graph, ring_dim: int, seed: int) -> None:
-    fixed = fixed_graph(graph, 6)
+    fixed = fixed_example(graph, 6)
     known = intervals(fixed)
     modulus = 2 * max((interval.magnitude for interval in known.values()), default=0) + 1
     for part in parts_of(fixed):
@@ -82,7 +82,7 @@ def test_a_packed_stage_computes_what_the_stage_does(graph: Graph, ring_dim: int
 
 @given(graph=stage_graphs, ring_dim=st.sampled_from(RING_DIMS), seed=st.integers(0, 99))
 def test_noise_stays_within_the_growth_that_is_counted(graph: Graph, ring_dim: int, seed: int) -> None:
-    fixed = fixed_graph(graph, 6)
+    fixed = fixed_example(graph, 6)
     rng = np.random.default_rng(seed)
     for part in parts_of(fixed):
         for packed in packed_forms(part, ring_dim):
@@ -103,6 +103,6 @@ def _size(type_: object) -> tuple[int, int]:
 @settings(max_examples=25)
 @given(graph=stage_graphs)
 def test_packed_graphs_parse_back(graph: Graph) -> None:
-    for part in parts_of(fixed_graph(graph, 6)):
+    for part in parts_of(fixed_example(graph, 6)):
         for packed in packed_forms(part, 64):
             assert parse(str(packed.graph), packed.graph.arrays) == packed.graph

@@ -16,10 +16,11 @@ from enclair.answers import reference_answers, seen_by_client
 from enclair.compiler.errors import CalibrationError
 from enclair.compiler.ir.reference import run
 from enclair.compiler.program import Program
-from enclair.executions import VerificationError, first_divergence
+from enclair.executions import VerificationError, farthest, first_divergence
 from enclair.float_model import FloatModel, FloatModelError
 from enclair.runtime.progress import Progress
 from enclair.samples import Declared, by_name, cut, with_derived
+from enclair.verification import Bound, Gap
 from tests.small_models import cnn, images, model, two_in_two_out
 
 
@@ -232,6 +233,13 @@ def test_saturation_is_counted_and_the_passed_bound_reported() -> None:
     assert not result.gaps[0].met
     assert "r1.q" in result.saturated
     assert result.to_json()["saturated"]["elements"] == sum(result.saturated.values()) > 0
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_gap_that_is_no_number_passes_its_bound_whichever_output_has_it(names: str) -> None:
+    number, none = np.ones(2), np.array([1.0, np.nan])
+    gap = farthest({names[0]: number, names[1]: none}, {names[0]: number, names[1]: number})
+    assert not Gap("poly_vs_float", gap, Bound(1.0, "calibrated")).met
 
 
 @pytest.mark.parametrize(("error", "equal"), [(1, True), (100_000, False)])

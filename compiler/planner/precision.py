@@ -132,7 +132,7 @@ class PrecisionSearch:
                     f"a tolerance of {tolerance:.3g} cannot be met: with {bits} bits for weights and activations the "
                     f"outputs are off by {found / SAFETY:.3g} on the calibration data; ask for a larger tolerance"
                 )
-            missing = log2(found / tolerance) if found < inf else MOST_BITS
+            missing = log2(found / tolerance) if found < inf else STRIDE
             last, error = bits, found
             bits = min(MOST_BITS, bits + max(1, ceil(missing) - 1))
         return bits
@@ -146,12 +146,13 @@ class PrecisionSearch:
         return self._gap(self.fixed_graph(activation_bits, weight_bits), range(0, len(self.samples), 2))
 
     def _gap(self, fixed: Graph, numbers: Sequence[int]) -> float:
+        """The largest difference to the float model on some samples; infinite where fixed point gives no number."""
         gaps = [
-            float(np.abs(result - self.references[number][name]).max(initial=0.0))
+            np.abs(result - self.references[number][name]).max(initial=0.0)
             for number in numbers
             for name, result in run(fixed, self.samples[number]).items()
         ]
-        return max(gaps)
+        return float(np.nan_to_num(gaps, nan=inf, posinf=inf).max())
 
     def _bound(self, fixed: Graph) -> GapBound:
         """The proven bound where the graph is linear or the bound no larger than the calibrated one; else that one."""

@@ -153,7 +153,7 @@ def _gaps(program: Program, outputs: Mapping[str, Outputs]) -> tuple[Gap, ...]:
     stated, zero = program.facts["gap_bound"], Bound(0.0, "proven")
     bounds = {"poly_vs_float": Bound(float(stated["value"]), str(stated["kind"]))}
     return tuple(
-        Gap(gap, _farthest(outputs[later], outputs[earlier]), bounds.get(gap, zero)) for gap, later, earlier in GAPS
+        Gap(gap, farthest(outputs[later], outputs[earlier]), bounds.get(gap, zero)) for gap, later, earlier in GAPS
     )
 
 
@@ -183,5 +183,6 @@ def _equal(one: Outputs, other: Outputs) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(array, other[name]) for name, array in one.items())
 
 
-def _farthest(one: Outputs, other: Outputs) -> float:
-    return max((distance(one[name], other[name]) for name in other), default=0.0)
+def farthest(one: Outputs, other: Outputs) -> float:
+    """The largest difference of any output; not a number if one is."""
+    return float(np.max([distance(one[name], other[name]) for name in other], initial=0.0))

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.models import convolutions
+from tests.models import Net, convolutions
 from tests.strategies import samples_of
 
 from enclair.compiler.approx.ranges import calibrate
 from enclair.compiler.errors import CompileError, DoesNotFit
 from enclair.compiler.ir.graph import Array, Graph
-from enclair.compiler.ir.ops.activations import Relu, Sigmoid
+from enclair.compiler.ir.ops.activations import Relu, Sigmoid, Sqrt
+from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.reference import run
 from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.passes.place_ops import PlaceOps
@@ -45,6 +46,28 @@ def test_a_tolerance_is_met_on_the_search_and_the_held_back_samples(graph: Graph
     found = search.by_tolerance(tolerance)
     assert found.bound.value <= tolerance
     assert gap(search, found.fixed, range(6)) <= tolerance
+
+
+def almost_zero() -> Graph:
+    """A square root whose argument is 0.002 x, and negative where weights are rounded to 6 bits; 4 y beside it."""
+    net = Net()
+    x = net.input(1, 3)
+    weights = net.builder.constant("w", np.array([[0.451], [0.451], [-0.9]]))
+    root = net.op(Sqrt(), net.op(MatMul(), x, weights), name="root")
+    return net.builder.build([root, net.op(MatMul(), root, net.constant(1, 1))])
+
+
+def test_bits_that_give_no_number_are_not_enough() -> None:
+    graph = almost_zero()
+    samples = [{"x": np.full((1, 3), share)} for share in (0.25, 0.5, 0.75, 1.0)]
+    search = search_of(graph, samples)
+    with np.errstate(invalid="ignore"):
+        assert any(np.isnan(array).any() for array in run(search.fixed_graph(6, 6), samples[3]).values())
+        assert search.given(6, 6, 0.01).bound.value == np.inf
+        found = search.by_tolerance(0.01)
+    assert found.weight_bits > 6
+    assert found.bound.value <= 0.01
+    assert gap(search, found.fixed, range(4)) <= 0.01
 
 
 def test_a_smaller_tolerance_takes_more_bits() -> None:

@@ -6,6 +6,8 @@ written down (1/sqrt(d), 0.5). Every other constant is a weight and stays on the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 
 PREFIX = "public:"
@@ -17,10 +19,10 @@ def public_constant(graph: Builder, stem: str, array: Array) -> Value:
     return graph.constant(f"{PREFIX}{stem}", array)
 
 
-def same_secrecy(graph: Graph | Builder, source: Value, stem: str) -> str:
-    """A name for a constant made from another, public if that one is."""
+def derived_name(graph: Graph | Builder, sources: Iterable[Value], stem: str) -> str:
+    """A name for a constant made from others, public if all of them are."""
     plain = stem.removeprefix(PREFIX)
-    return PREFIX + plain if is_public(graph, source) else plain
+    return PREFIX + plain if all(is_public(graph, source) for source in sources) else plain
 
 
 def is_public(graph: Graph | Builder, value: Value) -> bool:

@@ -12,7 +12,7 @@ from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.shape import DepthToSpace, Expand, Gather, Reshape, Resize, Slice, SpaceToDepth, Transpose
-from enclair.compiler.ir.public import PREFIX, is_public
+from enclair.compiler.ir.public import derived_name
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
 
@@ -162,7 +162,4 @@ def _finish(graph: Rewriter, node: Node, op: Op, *args: Value) -> Value:
 
 def _combined(graph: Rewriter, sources: tuple[Value, ...], array: Array) -> Value:
     """A constant made of others; public only if they all are."""
-    stem = sources[0].name.removeprefix(PREFIX)
-    if all(is_public(graph, source) for source in sources):
-        stem = PREFIX + stem
-    return graph.constant(stem, array)
+    return graph.constant(derived_name(graph, sources, sources[0].name), array)

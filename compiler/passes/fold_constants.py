@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from enclair.compiler.ir.graph import Graph, Node, Rewriter, Value, rewrite
 from enclair.compiler.ir.ops.shape import Reshape
+from enclair.compiler.ir.public import derived_name
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
 
@@ -30,7 +31,8 @@ class FoldConstants:
         is_output = node.out in graph.old.outputs
         if is_output and isinstance(node.op, Reshape):
             return None
-        folded = graph.constant(node.out.name, node.op.evaluate(*(graph.arrays[arg.name] for arg in args)))
+        result = node.op.evaluate(*(graph.arrays[arg.name] for arg in args))
+        folded = graph.constant(derived_name(graph, args, node.out.name), result)
         if not is_output or not isinstance(folded.type, TensorType):
             return folded
         return graph.add(Reshape(folded.type.shape), folded, name=node.out.name, origin=node.origin)

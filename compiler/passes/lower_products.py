@@ -9,7 +9,7 @@ from typing import ClassVar
 from enclair.compiler.ir.graph import Array, Graph, Node, Rewriter, Value, rewrite
 from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.ops.shape import Reshape, Transpose
-from enclair.compiler.ir.public import same_secrecy
+from enclair.compiler.ir.public import derived_name
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
 
@@ -61,4 +61,4 @@ def _turned(graph: Rewriter, node: Node, x: Value, weights: Value) -> Value:
 
 
 def _constant(graph: Rewriter, source: Value, array: Array) -> Value:
-    return graph.constant(same_secrecy(graph, source, source.name), array)
+    return graph.constant(derived_name(graph, [source], source.name), array)

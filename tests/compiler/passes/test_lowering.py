@@ -179,6 +179,15 @@ def test_a_public_constant_stays_public_through_every_rewrite() -> None:
     assert all(is_public(graph, value) for value in graph.constants)
 
 
+def test_what_is_computed_from_public_constants_alone_is_public() -> None:
+    builder = Builder("net")
+    half, w = builder.constant(f"{PREFIX}half", np.array(0.5)), builder.constant("w", np.array(3.0))
+    x = builder.input("x", TensorType((2, 3)))
+    y = builder.add(Mul(), x, builder.add(Add(), half, half, name="one"))
+    graph = after(FoldConstants(), builder.build([builder.add(Mul(), y, builder.add(Add(), half, w, name="mixed"))]))
+    assert {value.name: is_public(graph, value) for value in graph.constants} == {"public:one": True, "mixed.1": False}
+
+
 def test_a_weight_stays_secret_when_it_meets_a_public_constant() -> None:
     builder = Builder("net")
     x = builder.input("x", TensorType((2, 3)))

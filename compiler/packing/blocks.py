@@ -21,7 +21,7 @@ from enclair.compiler.ir.ops.fixed import Shift
 from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.ops.packed import AddCiphers, AddPlain, LinearCombination, SlotCombination, SubtractCiphers
 from enclair.compiler.ir.ops.shape import Reshape
-from enclair.compiler.packing.tiles import Packed, scale_of, shape_of
+from enclair.compiler.packing.tiles import ONLY_MATRICES, Packed, scale_of, shape_of
 
 
 def blockable(graph: Graph) -> bool:
@@ -106,8 +106,10 @@ class BlockLowering:
     def _product(self, node: Node, x: Packed) -> Packed:
         weights, bits = self.graph.constant(node.args[1]), scale_of(node.args[1])
         source, target = x.layout, self.blocking.target(shape_of(node.out))
-        if weights.ndim != 2 or not isinstance(source, Replicated):
-            raise PackingError(node.out.name, "is no product of rows by a matrix")
+        if weights.ndim != 2:
+            raise PackingError(node.out.name, ONLY_MATRICES.format(shape=weights.shape))
+        if not isinstance(source, Replicated):
+            raise PackingError(node.out.name, "multiplies what is not an input of the stage")
         rows, cols = np.divmod(np.arange(target.count * source.count), source.count)
         vectors = self._vectors(weights, source, target)
         indices = [self.builder.constant(name, table, 0) for name, table in (("rows", rows), ("cols", cols))]

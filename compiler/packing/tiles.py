@@ -93,6 +93,7 @@ def trace(graph: Graph) -> Traced:
     return traced
 
 
+ONLY_MATRICES = "multiplies by a constant of shape {shape}: only matrices are packed"
 USUAL_AXES = {1: Axes(-1, 0, -1, -1), 2: Axes(0, 1, -1, -1), 3: Axes(0, 1, 2, -1), 4: Axes(0, 1, 2, 3)}
 """Axes by rank: images are [N, C, H, W], signals [N, C, L], features [N, C]."""
 ROW_AXES = {1: Axes(-1, 0, -1, -1), 2: Axes(0, 1, -1, -1), 3: Axes(0, 2, 1, -1), 4: Axes(0, 3, 1, 2)}
@@ -131,7 +132,7 @@ def _check_operands(graph: Graph, node: Node) -> None:
     """Refuse what has no form on tiles whatever the axes are."""
     shapes = [shape_of(arg) for arg in node.args]
     if isinstance(node.op, MatMul) and len(shapes[1]) != 2:
-        raise PackingError(node.out.name, f"multiplies by a constant of shape {shapes[1]}: only matrices are packed")
+        raise PackingError(node.out.name, ONLY_MATRICES.format(shape=shapes[1]))
     if isinstance(node.op, Add | Sub | Mul) and shapes[0] != shape_of(node.out):
         raise PackingError(node.out.name, "adds or multiplies values of different shapes on the server")
     if isinstance(node.op, Add | Sub) and not graph.is_constant(node.args[1]) and shapes[0] != shapes[1]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import ceil, inf, log2
 
 import numpy as np
@@ -71,7 +70,7 @@ class PrecisionSearch:
 
         Raises:
             CompileError: even the most bits leave a larger error.
-            DoesNotFit: see ``fixed_graph``.
+            DoesNotFit: there is no room for the bits that it takes.
         """
         if tolerance <= (noise := FLOAT32_NOISE * self.output_range()):
             raise CompileError(
@@ -81,28 +80,39 @@ class PrecisionSearch:
         bits = self._equal_bits(tolerance)
         weight_bits = self._lowered(bits, lambda w: (bits, w), tolerance)
         activation_bits = self._lowered(bits, lambda a: (a, weight_bits), tolerance)
-        fewest = self.given(activation_bits, weight_bits, tolerance)
-        unproven: Precision | None = None
-        for chosen in chain([fewest], self._with_more_bits(fewest)):
-            if chosen.bound.value <= tolerance:
-                return _at_tolerance(chosen)
-            if unproven is None and (bound := self._calibrated(chosen.fixed)).value <= tolerance:
-                unproven = replace(chosen, bound=bound)
-        if unproven is None:
-            bound = self._calibrated(fewest.fixed)
-            raise CompileError(
-                f"a tolerance of {tolerance:.3g} cannot be met: the outputs may be off by {bound.value:.3g}, "
-                f"judging by held-back calibration data; ask for a larger tolerance"
-            )
-        return _at_tolerance(unproven)
+        return _at_tolerance(self._within(self.given(activation_bits, weight_bits, tolerance)))
+
+    def _within(self, fewest: Precision) -> Precision:
+        """The first with these bits or more whose bound holds; else the first whose calibrated bound does.
+
+        Raises:
+            CompileError: more bits do not help.
+            DoesNotFit: they would, but the sums of a layer leave no room for them.
+        """
+        seen: list[Precision] = []
+        try:
+            for chosen in self._with_more_bits(fewest):
+                if chosen.bound.value <= fewest.tolerance:
+                    return chosen
+                if not seen or seen[-1].bound.value > fewest.tolerance:
+                    seen.append(replace(chosen, bound=self._calibrated(chosen.fixed)))
+        except DoesNotFit:
+            if seen[-1].bound.value > fewest.tolerance and (
+                len(seen) == 1 or seen[-1].bound.value < seen[0].bound.value
+            ):
+                raise
+        if seen[-1].bound.value <= fewest.tolerance:
+            return seen[-1]
+        raise CompileError(
+            f"a tolerance of {fewest.tolerance:.3g} cannot be met: the outputs may be off by"
+            f" {seen[0].bound.value:.3g}, judging by held-back calibration data; ask for a larger tolerance"
+        )
 
     def _with_more_bits(self, fewest: Precision) -> Iterator[Precision]:
-        """More bits for both kinds, one by one, as long as sums fit."""
+        """These bits, then more for both kinds, one by one."""
+        yield fewest
         for extra in range(1, MOST_BITS + 1 - max(fewest.activation_bits, fewest.weight_bits)):
-            try:
-                yield self.given(fewest.activation_bits + extra, fewest.weight_bits + extra, fewest.tolerance)
-            except DoesNotFit:
-                return
+            yield self.given(fewest.activation_bits + extra, fewest.weight_bits + extra, fewest.tolerance)
 
     def given(self, activation_bits: int, weight_bits: int, tolerance: float) -> Precision:
         """The graph with these bits, whatever its error."""

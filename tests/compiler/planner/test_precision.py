@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -68,6 +68,32 @@ def test_bits_that_give_no_number_are_not_enough() -> None:
     assert found.weight_bits > 6
     assert found.bound.value <= 0.01
     assert gap(search, found.fixed, range(4)) <= 0.01
+
+
+@dataclass(frozen=True)
+class Cramped(PrecisionSearch):
+    """A search in which more bits than ``most`` have no room."""
+
+    most: int = 30
+
+    def fixed_graph(self, activation_bits: int, weight_bits: int) -> Graph:
+        if max(activation_bits, weight_bits) > self.most:
+            raise DoesNotFit("conv", "its sums need 61 bits")
+        return PrecisionSearch.fixed_graph(self, activation_bits, weight_bits)
+
+
+def test_where_held_back_samples_take_bits_that_do_not_fit_the_layer_is_named() -> None:
+    """So that the stage is cut; the tolerance is not to blame."""
+    samples = [{"x": sample["x"] * share} for sample, share in zip(samples_of(TWO, 6), [0.0, 1.0] * 3, strict=True)]
+    search = search_of(TWO, samples)
+    fields = (search.placed, search.ranges, search.samples, search.references, search.margin)
+    found = search.by_tolerance(0.01)
+    most = max(found.activation_bits, found.weight_bits)
+    enough_for_the_search = search._equal_bits(0.01)
+    assert enough_for_the_search < most
+    assert Cramped(*fields, most).by_tolerance(0.01) == found
+    with pytest.raises(DoesNotFit, match="its sums need 61 bits"):
+        Cramped(*fields, enough_for_the_search).by_tolerance(0.01)
 
 
 def test_a_smaller_tolerance_takes_more_bits() -> None:

@@ -421,6 +421,6 @@ def within(graph: Graph, limits: dict[str, tuple[float, float]]) -> st.SearchStr
         shapes = {value.name: shape_of(value) for value in graph.inputs}
         uniform = {name: rng.uniform(0, 1, size=shape) for name, shape in shapes.items()}
         shares = {name: np.rint(share) if extreme else share for name, share in uniform.items()}
-        return {name: low + (high - low) * shares[name] for name, (low, high) in limits.items()}
+        return {name: low * (1 - shares[name]) + high * shares[name] for name, (low, high) in limits.items()}
 
     return st.builds(make, st.integers(0, 2**16), st.booleans())

@@ -69,7 +69,7 @@ class MemoryStore(Generic[Cipher]):
 class DirectoryStore(Generic[Cipher]):
     """A store in files, for servers that are a process per round.
 
-    ``SESSION/round-N`` exists once round N is being served; ``SESSION/NAME.ciphers`` holds a kept array:
+    ``KEY/SESSION/round-N`` exists once round N is being served; ``KEY/SESSION/NAME.ciphers`` holds a kept array:
     sha256, then the payload.
     """
 
@@ -117,7 +117,8 @@ class DirectoryStore(Generic[Cipher]):
         return self._evaluator.load(data[32:], self._counts[name])
 
     def _folder(self, session: str) -> Path:
-        return self._directory / session
+        """Sessions belong to a key: nobody can use up the rounds of another's session."""
+        return self._directory / self._evaluator.key_id / session
 
     def _file(self, session: str, name: str) -> Path:
         """Names of values are the model's: hash them, so that none can leave the folder."""

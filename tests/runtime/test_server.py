@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,14 +220,14 @@ def test_a_process_per_round(tmp_path: Path, client: Client, evaluator: BfvEvalu
         fresh_server().run_round(first)
     client.receive(state, fresh_server().run_round(client.upload(state)))
     np.testing.assert_array_equal(client.outputs(state)["out"], tiny_reference(X["x"]))
-    assert not list((tmp_path / "state" / state.session).glob("*.ciphers"))
+    assert not list((tmp_path / "state" / evaluator.key_id / state.session).glob("*.ciphers"))
 
 
 @pytest.mark.parametrize("fault", ["altered", "missing"])
 def test_kept_values_that_are_gone(tmp_path, client, evaluator, state, fault: str) -> None:
     server = Server(PROGRAM, evaluator, DirectoryStore(tmp_path, evaluator, kept_counts(PROGRAM)), allow_insecure=True)
     client.receive(state, server.run_round(client.upload(state)))
-    (file,) = (tmp_path / state.session).glob("*.ciphers")
+    (file,) = (tmp_path / evaluator.key_id / state.session).glob("*.ciphers")
     data = file.read_bytes()
     file.unlink()
     if fault == "altered":
@@ -235,6 +237,18 @@ def test_kept_values_that_are_gone(tmp_path, client, evaluator, state, fault: st
     )
     with pytest.raises(StateError, match=message):
         server.run_round(client.upload(state))
+
+
+def test_sessions_belong_to_a_key(tmp_path: Path) -> None:
+    """Who learns the name of another's session cannot use up its rounds."""
+
+    def store(key_id: str) -> DirectoryStore[Any]:
+        return DirectoryStore(tmp_path, SimpleNamespace(key_id=key_id), {})
+
+    store("a" * 32).claim("0" * 32, 1)
+    store("b" * 32).claim("0" * 32, 1)
+    with pytest.raises(RepeatedRound, match="round 1 of session .* was served already"):
+        store("b" * 32).claim("0" * 32, 1)
 
 
 def test_refusals_name_the_node(evaluator: BfvEvaluator) -> None:

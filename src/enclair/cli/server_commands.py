@@ -79,11 +79,16 @@ def _serve(
 def _refuse_secret_keys(state: Path) -> None:
     from enclair.runtime.protocol import SECRET_KEY_MAGIC
 
-    for path in sorted(state.iterdir()) if state.is_dir() else ():
-        if path.is_file() and path.read_bytes()[: len(SECRET_KEY_MAGIC)] == SECRET_KEY_MAGIC:
+    for path in sorted(state.rglob("*")) if state.is_dir() else ():
+        if path.is_file() and _start(path, len(SECRET_KEY_MAGIC)) == SECRET_KEY_MAGIC:
             raise SecretKeyOffered(
                 f"{path} is a secret key: it must never be on the server; remove it and make new keys"
             )
+
+
+def _start(path: Path, length: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(length)
 
 
 COMMANDS = {"serve-stage": serve_stage}

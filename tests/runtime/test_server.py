@@ -247,7 +247,7 @@ def test_sessions_belong_to_a_key(tmp_path: Path) -> None:
 
     store("a" * 32).claim("0" * 32, 1)
     store("b" * 32).claim("0" * 32, 1)
-    with pytest.raises(RepeatedRound, match="round 1 of session .* was served already"):
+    with pytest.raises(RepeatedRound, match=r"round 1 of session .* was served already"):
         store("b" * 32).claim("0" * 32, 1)
 
 

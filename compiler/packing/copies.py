@@ -33,15 +33,14 @@ Request = tuple[int, Window]
 """A ciphertext of a value, blank outside a window."""
 
 
-def natural_window(layout: Tiles, cipher: int) -> Window:
-    """The tiles in which a position of a tile layout is inside the image."""
-    _, i, j = (int(table[cipher]) for table in layout.positions())
+def natural_windows(layout: Tiles) -> list[Window]:
+    """For every ciphertext of a tile layout the tiles in which its position is inside the image."""
+    _, i, j = layout.positions()
     _, _, height, width = layout.extents
     (rows, columns), (tile_rows, tile_columns) = layout.grid, layout.tile
-    return (
-        max(0, -(i // tile_rows)), min(rows, -((i - height) // tile_rows)),
-        max(0, -(j // tile_columns)), min(columns, -((j - width) // tile_columns)),
-    )  # fmt: skip
+    top, bottom = np.maximum(0, -(i // tile_rows)), np.minimum(rows, -((i - height) // tile_rows))
+    left, right = np.maximum(0, -(j // tile_columns)), np.minimum(columns, -((j - width) // tile_columns))
+    return list(zip(top.tolist(), bottom.tolist(), left.tolist(), right.tolist(), strict=True))
 
 
 def intersect(v: Window, w: Window) -> Window | None:
@@ -71,6 +70,11 @@ class _Copier:
     full: Window
     requests: dict[str, dict[Request, int]] = field(default_factory=dict)
     made: dict[str, Value] = field(default_factory=dict)
+    producers: dict[str, Node] = field(init=False)
+    sources: dict[str, tuple[Value, list[list[Window]]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.producers = self.old.producers()
 
     def run(self) -> tuple[Graph, dict[str, Layout]]:
         for value in self.old.outputs:
@@ -90,23 +94,27 @@ class _Copier:
         ]
         return new.build(outputs), layouts
 
-    def _source(self, value: Value) -> tuple[Value, list[Tiles]]:
-        """The value behind the masks, and their layouts."""
-        masks = []
-        producers = self.old.producers()
-        while (node := producers.get(value.name)) is not None and isinstance(node.op, MaskSlots):
-            masks.append(node.op.layout)
+    def _source(self, value: Value) -> tuple[Value, list[list[Window]]]:
+        """The value behind the masks, and the windows that each mask, and the image, leaves of its ciphertexts."""
+        if value.name not in self.sources:
+            self.sources[value.name] = self._behind_masks(value)
+        return self.sources[value.name]
+
+    def _behind_masks(self, value: Value) -> tuple[Value, list[list[Window]]]:
+        windows = []
+        while (node := self.producers.get(value.name)) is not None and isinstance(node.op, MaskSlots):
+            windows.append(natural_windows(node.op.layout))
             value = node.args[0]
-        return value, masks
+        if value.name in self.layouts:
+            windows.append(natural_windows(self.layouts[value.name]))
+        return value, windows
 
     def _resolve(self, value: Value, number: int, window: Window) -> tuple[Value, Request] | None:
         """What to ask of the value behind the masks; None when nothing is left."""
         source, masks = self._source(value)
-        if source.name in self.layouts:
-            masks = [*masks, self.layouts[source.name]]
         left: Window | None = window
-        for layout in masks:
-            left = intersect(left, natural_window(layout, number)) if left is not None else None
+        for windows in masks:
+            left = intersect(left, windows[number]) if left is not None else None
         return None if left is None else (source, (number, left))
 
     def _ask(self, value: Value, number: int, window: Window) -> None:

@@ -311,6 +311,7 @@ class TileLowering:
     def __init__(self, graph: Graph, tiling: Tiling, builder: Builder, values: Mapping[str, Packed]) -> None:
         self.graph, self.tiling, self.builder = graph, tiling, builder
         self.values = dict(values)
+        self.masks: dict[str, Value] = {}
 
     def run(self) -> dict[str, Packed]:
         """All values of the part, packed."""
@@ -488,7 +489,9 @@ class TileLowering:
         """x with zeros outside the image, as an op that pads needs it."""
         if x.clean or not isinstance(x.layout, Tiles) or not x.layout.outside().any():
             return x
-        return Packed(self.builder.add(MaskSlots(x.layout), x.cipher), x.layout, True)
+        if x.cipher.name not in self.masks:
+            self.masks[x.cipher.name] = self.builder.add(MaskSlots(x.layout), x.cipher)
+        return Packed(self.masks[x.cipher.name], x.layout, True)
 
     def narrowed(self, name: str, x: Packed, target: Tiles) -> Packed:
         """x on a smaller window; ``name`` is the value that needs it, for the message."""

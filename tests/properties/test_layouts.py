@@ -23,7 +23,7 @@ from enclair.compiler.ir.layouts import (
     spread,
     unpack,
 )
-from enclair.compiler.packing.copies import natural_window
+from enclair.compiler.packing.copies import natural_windows
 
 AXES = (Axes(0, 1, 2, 3), Axes(0, 3, 1, 2), Axes(0, 1, 3, 2), Axes(0, 2, 1, -1), Axes(0, 1, -1, -1), Axes(-1, 0, 1, 2))
 
@@ -132,8 +132,7 @@ def test_the_slots_of_a_tile_are_its_pixels(layout: Tiles) -> None:
 @given(layout=tiles())
 def test_the_natural_window_is_where_a_position_is_inside_the_image(layout: Tiles) -> None:
     inside = layout.index()[:, : layout.used].reshape(layout.count, layout.extents[0], *layout.grid) >= 0
-    for number in range(layout.count):
-        top, bottom, left, right = natural_window(layout, number)
+    for number, (top, bottom, left, right) in enumerate(natural_windows(layout)):
         wanted = np.zeros_like(inside[number])
         wanted[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
         np.testing.assert_array_equal(inside[number], wanted)

@@ -67,6 +67,14 @@ def test_the_second_of_two_convolutions_needs_a_mask() -> None:
     assert MaskSlots in ops(assembled)
 
 
+def test_a_value_is_masked_once_for_all_its_readers() -> None:
+    net = Net()
+    h = net.conv(net.input(1, 1, 6, 6), 2)
+    assembled = packed(net.graph(net.conv(h, 1), net.conv(h, 2)), encrypt=1000.0)
+    masks = [node for node in assembled.rounds[0].server.nodes if isinstance(node.op, MaskSlots)]
+    assert len(masks) == 1
+
+
 def test_without_room_for_masks_the_client_sends_masked_copies() -> None:
     assembled = packed(convolutions(3), NARROW)
     assert ops(assembled) & {MaskSlots, SlotCombination} == set()

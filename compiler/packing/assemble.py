@@ -40,7 +40,7 @@ def assemble(fixed: Graph, ring: Ring) -> Assembled:
 
     Raises:
         PackingError: a stage has no packed form on this ring.
-        CompileError: the server has nothing to do.
+        CompileError: the server has nothing to do, or the model uses a name that a ciphertext array gets.
     """
     stages = _pack_stages(fixed, ring, round_count(fixed))
     clients = _Clients(fixed, stages).graphs()
@@ -87,7 +87,17 @@ def _pack_stages(fixed: Graph, ring: Ring, count: int) -> list[PackedStage]:
         stages.append(stage := pack_stage(server_stage(fixed, round_), round_, ring, available, growth))
         available |= stage.uploads | stage.results
         growth |= stage.growth
+    _check_names(fixed, stages)
     return stages
+
+
+def _check_names(fixed: Graph, stages: list[PackedStage]) -> None:
+    """Refuse a value of the model under a name that a ciphertext array gets."""
+    made = {held.cipher.name for stage in stages for held in (*stage.uploads.values(), *stage.results.values())}
+    if clash := sorted(made & {value.name for value in fixed.values()}):
+        raise CompileError(
+            f"the model has values called {', '.join(clash)}, as ciphertexts of other values are: rename them"
+        )
 
 
 def _with_answers(stages: list[PackedStage], clients: list[Graph]) -> list[PackedStage]:

@@ -121,6 +121,13 @@ def test_names_that_look_like_the_compilers_own() -> None:
     compiled(net.graph(net.op(Relu(), total, name="x.fixed")), **BITS)
 
 
+def test_a_name_that_a_ciphertext_gets_is_refused() -> None:
+    net = Net()
+    h = net.op(Relu(), net.conv(net.input(1, 1, 4, 4), 1), name="add.ct")
+    message = "the model has values called add.ct, as ciphertexts of other values are: rename them"
+    assert error_of(net.graph(net.conv(h, 1)), **BITS) == message
+
+
 def test_outputs_that_are_always_zero_compile_by_tolerance() -> None:
     net = Net()
     h = net.op(Mul(), net.conv(net.input(1, 1, 4, 4), 1), net.builder.constant("zero", np.zeros(())))

@@ -25,6 +25,7 @@ from enclair.compiler.passes.fold_affine import FoldAffine
 from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.insert_refreshes import InsertRefreshes
 from enclair.compiler.passes.lower_averages import LowerAverages
+from enclair.compiler.passes.lower_concats import LowerConcats
 from enclair.compiler.passes.lower_products import LowerProducts
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import dump, run_passes
@@ -35,7 +36,8 @@ from enclair.compiler.planner.sides import Side, sides_of
 from enclair.compiler.program import InputSpec, Program
 
 PREPARE = (
-    FoldConstants(), LowerProducts(), LowerToAffine(), LowerAverages(), ExpandOperands(), FoldAffine(), FoldConstants(),
+    FoldConstants(), LowerProducts(), LowerConcats(), LowerToAffine(), LowerAverages(), ExpandOperands(), FoldAffine(),
+    FoldConstants(),
 )  # fmt: skip
 """What every model goes through first: exact rewrites on reals."""
 WEIGHTED = (Conv, ConvTranspose, MatMul, Mul)

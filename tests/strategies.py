@@ -234,6 +234,17 @@ def skip(m: Model) -> bool:
     return bool(fits) and m.step(op, m.draw(st.sampled_from(fits)))
 
 
+def concat_constant(m: Model) -> bool:
+    """Weights beside the value, along any axis."""
+    axis = m.number(0, len(m.shape) - 1)
+    if axis == 1 and m.shape[1] >= MOST_CHANNELS:
+        return False
+    shape = (*m.shape[:axis], 1, *m.shape[axis + 1 :])
+    both = [m.values[-1], m.constant(*shape)]
+    m.values.append(m.builder.add(Concat(axis), *(both if m.draw(st.booleans()) else both[::-1])))
+    return True
+
+
 def swap_axes(m: Model) -> bool:
     """Rows and columns trade places."""
     return len(m.spatial) == 2 and m.step(Transpose((0, 1, 3, 2)))
@@ -248,6 +259,7 @@ IMAGE_STEPS = (
     convolution, same_convolution, integer_activation, convolution, same_convolution, integer_activation, skip,
     same_convolution, integer_activation, skip, real_activation, pool, batch_norm, affine, crop, pad, resize,
     transposed_convolution, depth_to_space, space_to_depth, pick_channels, negation, swap_axes, sum_channels,
+    concat_constant,
 )  # fmt: skip
 LINEAR_STEPS = (
     convolution,
@@ -301,7 +313,7 @@ def token_scale(m: Model) -> bool:
     return m.step(m.pick(Mul(), Add()), m.constant(m.shape[-1]))
 
 
-TOKEN_STEPS = (product, product, token_activation, join, layer_norm, attention, token_scale)
+TOKEN_STEPS = (product, product, token_activation, join, layer_norm, attention, token_scale, concat_constant)
 FEATURE_STEPS = (product, product, token_activation, join, token_scale, negation)
 
 

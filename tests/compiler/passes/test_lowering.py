@@ -15,7 +15,7 @@ from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.normalisation import BatchNorm
 from enclair.compiler.ir.ops.pooling import AveragePool
 from enclair.compiler.ir.ops.reductions import ReduceMean
-from enclair.compiler.ir.ops.shape import Reshape, Resize, Transpose
+from enclair.compiler.ir.ops.shape import Concat, Reshape, Resize, Transpose
 from enclair.compiler.ir.public import PREFIX, is_public
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import TensorType
@@ -24,6 +24,7 @@ from enclair.compiler.passes.fold_affine import FoldAffine
 from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.insert_refreshes import InsertRefreshes
 from enclair.compiler.passes.lower_averages import LowerAverages
+from enclair.compiler.passes.lower_concats import LowerConcats
 from enclair.compiler.passes.lower_products import LowerProducts
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import Pass, run_passes
@@ -168,6 +169,29 @@ def test_products_in_the_one_form_stay() -> None:
         assert ops(after(LowerProducts(), net.graph(net.op(MatMul(), net.input(3, 2, 4), net.constant(*shape))))) == [
             "MatMul"
         ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("cx", ["Pad", "Add"]),
+        ("xc", ["Pad", "Add"]),
+        ("cxyc", ["Concat", "Pad", "Add"]),
+        ("xcy", ["Pad", "Pad", "Add", "Add"]),
+    ],
+)
+def test_a_concatenation_with_constants_is_a_sum(pattern: str, wanted: list[str]) -> None:
+    net = Net()
+    values = {"x": net.input(1, 2, 3), "y": net.input(1, 1, 3, name="y")}
+    args = [values.get(letter) or net.constant(1, 2, 3) for letter in pattern]
+    assert ops(after(LowerConcats(), net.graph(net.op(Concat(1), *args)))) == wanted
+
+
+def test_a_concatenation_of_values_or_of_constants_stays() -> None:
+    net = Net()
+    x, c = net.input(1, 2, 3), net.constant(1, 2, 3)
+    graph = net.graph(net.op(Concat(1), x, x), net.op(Concat(2), c, c))
+    assert ops(after(LowerConcats(), graph)) == ["Concat", "Concat"]
 
 
 def test_a_public_constant_stays_public_through_every_rewrite() -> None:

@@ -35,7 +35,7 @@ def _gaps(result: Verification) -> Table:
     table = Table("gap", "largest", "bound", "kind", "", title="gaps", title_justify="left")
     for gap in result.gaps:
         table.add_row(
-            gap.name, f"{gap.max_abs:.3g}", f"{gap.bound.value:.3g}", gap.bound.kind, "ok" if gap.met else "PASSED"
+            gap.name, f"{gap.max_abs:.3g}", f"{gap.bound.value:.3g}", gap.bound.kind, "ok" if gap.met else "EXCEEDED"
         )
     return table
 

@@ -99,6 +99,7 @@ def _count_outside(spec: InputSpec, array: Reals, *, clip: bool) -> int:
         where = tuple(int(i) for i in np.argwhere(outside)[0])
         raise InputError(
             f"input {spec.name!r} has {array[where]:g} at {where}, and {int(outside.sum())} elements in all, outside of"
-            f" [{spec.low:g}, {spec.high:g}], the range compiled for: clip them, or calibrate with data of this range"
+            f" [{spec.low:g}, {spec.high:g}], the range compiled for: scale them as the samples were,"
+            " run with clip=True (--clip), or compile with samples of this range"
         )
     return int(outside.sum())

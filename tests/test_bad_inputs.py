@@ -297,7 +297,7 @@ def test_an_output_is_refused(workshop: Workshop, tmp_path: Path) -> None:
 INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "pixels out of range": (
         {"x": images(1) + 0.5},
-        r"input 'x' has .* elements in all, outside of \[0, .*\], the range compiled for: clip them, or calibrate",
+        r"input 'x' has .* elements in all, outside of \[0, .*\], the range compiled for: scale them .* or compile",
     ),
     "NaN": ({"x": np.full((1, 1, 8, 8), np.nan)}, r"input 'x' has nan at \(0, 0, 0, 0\): replace NaN and infinity"),
     "infinity": (

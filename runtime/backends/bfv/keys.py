@@ -99,7 +99,9 @@ def _read_private(path: Path) -> bytes:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
-        raise KeyFileError(f"key file {path} cannot be opened: {error.strerror}") from None
+        raise KeyFileError(
+            f"key file {path} cannot be opened: {error.strerror}: say where the keys are, or make some (enclair keygen)"
+        ) from None
     with os.fdopen(file, "rb") as opened:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():

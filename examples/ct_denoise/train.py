@@ -7,7 +7,8 @@ import argparse
 import os
 from pathlib import Path
 
-from ct_denoise.model import export, weights_of
+from ct_denoise.balance import balance
+from ct_denoise.model import export, model_of, weights_of
 from ct_denoise.network import WEIGHTS
 from ct_denoise.pairs import draw_pairs
 from ct_denoise.training import Schedule, train
@@ -31,15 +32,15 @@ def show(step: int, loss_hu: float) -> None:
 
 
 def main() -> None:
-    """Draw pairs, train, write both files."""
+    """Draw pairs, train, balance, write both files."""
     options = arguments()
     print(f"drawing {options.pairs} phantoms and their low-dose images ...", flush=True)
     first = options.seed * options.pairs
     pairs = draw_pairs(range(first, first + options.pairs), workers=os.cpu_count() or 1)
-    model = train(pairs, Schedule(steps=options.steps, seed=options.seed), show)
+    weights = balance(weights_of(train(pairs, Schedule(steps=options.steps, seed=options.seed), show)), print)
     options.output.mkdir(parents=True, exist_ok=True)
-    save_file(weights_of(model), options.output / "denoiser.safetensors")
-    export(model, options.output / "denoiser.onnx")
+    save_file(weights, options.output / "denoiser.safetensors")
+    export(model_of(weights), options.output / "denoiser.onnx")
     print(f"wrote denoiser.safetensors and denoiser.onnx to {options.output}")
 
 

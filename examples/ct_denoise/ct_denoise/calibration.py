@@ -1,8 +1,8 @@
 """Images to calibrate the ranges of the network on: noisy phantoms, and blocks of extremes.
 
-A value beyond the calibrated ranges saturates, so nothing that lies within the declared range of the input may lead there:
-metal next to air, a single bright pixel. Blocks of the lowest and the highest value, down to one pixel wide, excite
-the filters more than any slice does.
+A value beyond the calibrated ranges saturates, so nothing within the declared range of the input may lead there: metal
+next to air, a single bright pixel. Blocks of the lowest and the highest value, down to one pixel wide, excite the
+filters more than any slice does.
 """
 
 import numpy as np

@@ -25,12 +25,16 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.convolutions[-1].weight)
         nn.init.zeros_(self.convolutions[-1].bias)
 
+    def responses(self, x: Tensor) -> list[Tensor]:
+        """What each convolution gives, before its ReLU; the last is the noise."""
+        found = [self.convolutions[0](x)]
+        for convolution in self.convolutions[1:]:
+            found.append(convolution(torch.relu(found[-1])))
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Subtract the predicted noise; units of 1000 HU in and out."""
-        noise = self.convolutions[0](x)
-        for convolution in self.convolutions[1:]:
-            noise = convolution(torch.relu(noise))
-        return x - noise
+        return x - self.responses(x)[-1]
 
 
 def weights_of(model: Denoiser) -> Weights:

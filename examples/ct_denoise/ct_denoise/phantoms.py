@@ -1,7 +1,8 @@
-"""Random phantoms in Hounsfield units to train on: chests, abdomens, scattered ellipses, Shepp-Logan heads, photographs.
+"""Random phantoms in Hounsfield units to train on: chests, abdomens, ellipses, Shepp-Logan heads, photographs.
 
 Every phantom is drawn from formulas and a random generator, or is a public-domain photograph of scikit-image read as
-densities, so what is trained on them owes nothing to any patient. ``Canvas`` coordinates run from -1 to 1 over the body, whatever part of it is in view.
+densities, so what is trained on them owes nothing to any patient. ``Canvas`` coordinates run from -1 to 1 over the
+body, whatever part of it is in view.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,8 @@
-"""The training loop: random crops of the pairs, relative error, Adam with a cosine schedule."""
+"""The training loop: random crops of the pairs, relative error, Adam with a cosine schedule.
+
+Beside the error a penalty keeps the layers' responses to the most extreme inputs small: the smaller the range of a
+layer, the fewer bits its fixed-point numbers need, and the smaller the ring.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ct_denoise.calibration import blocks
 from ct_denoise.model import Denoiser
 from ct_denoise.network import UNIT_HU
 from ct_denoise.pairs import Pair
-
 
 QUIETEST = 5 / UNIT_HU
 """Added to every noise level."""
@@ -19,11 +23,15 @@ CANDIDATES = 3
 """Of so many random crops the one with the most edges is trained on: most of a slice is flat."""
 
 
+PENALTY, LIMIT, CEILING = 1e-2, 2.5, 4.0
+"""Weight of the penalty; responses beyond the limit count by their mean, those beyond the ceiling by the largest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """``steps`` of ``batch`` crops, ``crop`` pixels wide; the rate falls from ``rate`` to nothing."""
 
-    steps: int = 8000
+    steps: int = 6000
     batch: int = 16
     crop: int = 64
     rate: float = 3e-3
@@ -40,7 +48,7 @@ def train(pairs: list[Pair], schedule: Schedule, progress: Callable[[int, float]
     for step in range(schedule.steps):
         full, low = batch(pairs, random, schedule)
         error = (model(low) - full).abs()
-        loss = (error / noise_scale(low, full)).mean()
+        loss = (error / noise_scale(low, full)).mean() + PENALTY * excess(model, extremes(random, schedule))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -52,6 +60,19 @@ def train(pairs: list[Pair], schedule: Schedule, progress: Callable[[int, float]
 def noise_scale(low: Tensor, full: Tensor) -> Tensor:
     """The root of each crop's noise level: without it the noisiest crops alone would be learnt from."""
     return (low - full).std(dim=(1, 2, 3), keepdim=True).add(QUIETEST).sqrt()
+
+
+def extremes(random: np.random.Generator, schedule: Schedule) -> Tensor:
+    """A few images of blocks, one to three pixels wide, of the lowest and the highest input."""
+    size = schedule.crop // 2
+    images = [blocks(random, size, size, int(pixels)) for pixels in random.integers(1, 4, schedule.batch // 4)]
+    return as_input([image.astype(np.float32) for image in images])
+
+
+def excess(model: Denoiser, images: Tensor) -> Tensor:
+    """How far the responses of all layers to ``images`` go beyond the limits, in units of 1000 HU."""
+    sizes = [response.abs() for response in model.responses(images)]
+    return sum((torch.relu(s - LIMIT).mean() + 0.1 * torch.relu(s.amax() - CEILING) for s in sizes), torch.zeros(()))
 
 
 def batch(pairs: list[Pair], random: np.random.Generator, schedule: Schedule) -> tuple[Tensor, Tensor]:

@@ -75,7 +75,7 @@ class ClientProgram:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Program:
     """A compiled model. ``fixed`` is the fixed-point reference (the ``poly`` execution), ``source`` the original ONNX.
 
@@ -91,6 +91,10 @@ class Program:
     fixed: Graph
     source: bytes | None = field(default=None, repr=False)
     facts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """One line: the graphs are long."""
+        return f"<Program {self.name!r}: {len(self.rounds)} rounds, inputs {', '.join(i.name for i in self.inputs)}>"
 
     def for_client(self) -> ClientProgram:
         """The client's part, without any server weight, and without the owner's source lines."""

@@ -50,6 +50,8 @@ def check_names(specs: Sequence[InputSpec], inputs: Mapping[str, Array]) -> None
         InputError: says which.
     """
     needed = [spec.name for spec in specs]
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"inputs are arrays by name, got {type(inputs).__name__}: give {{{needed[0]!r}: array}}")
     missing, unknown = [n for n in needed if n not in inputs], [n for n in inputs if n not in needed]
     if missing or unknown:
         faults = (["missing: " + ", ".join(missing)] if missing else []) + (

@@ -92,3 +92,8 @@ def test_other_shapes_are_left_to_the_check() -> None:
         (piece,) = split_batch(SPECS, GOOD | {"image": np.zeros(shape)})
         with pytest.raises(InputError, match=r"needs shape \(2, 3\)"):
             check_inputs(SPECS, piece)
+
+
+def test_an_array_without_a_name_is_refused() -> None:
+    with pytest.raises(InputError, match=r"inputs are arrays by name, got ndarray: give \{'x': array\}"):
+        check_inputs((InputSpec("x", (1,), 0.0, 1.0),), np.zeros(1))  # type: ignore[arg-type]

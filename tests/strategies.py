@@ -229,7 +229,7 @@ def skip(m: Model) -> bool:
     """Join an earlier value: sum, difference or concatenation."""
     op = m.pick(Add(), Sub(), Concat(1))
     kept = slice(2, None) if isinstance(op, Concat) else slice(1, None)
-    fits = [v for v in m.values if len(shape_of(v)) == len(m.shape) and shape_of(v)[kept] == m.shape[kept]]
+    fits = [v for v in m.values if shape_of(v)[:1] == m.shape[:1] and shape_of(v)[kept] == m.shape[kept]]
     fits = [v for v in fits if not isinstance(op, Concat) or shape_of(v)[1] + m.shape[1] <= MOST_CHANNELS]
     return bool(fits) and m.step(op, m.draw(st.sampled_from(fits)))
 

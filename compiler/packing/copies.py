@@ -27,6 +27,8 @@ from enclair.compiler.ir.ops.packed import (
 )
 from enclair.compiler.ir.types import CipherType
 
+MOVES_AND_SUMS = (SelectCiphers, ConcatCiphers, AddPlain, AddCiphers, SubtractCiphers)
+"""Ops whose result is blank where all their arguments are."""
 Window = tuple[int, int, int, int]
 """First row, last row + 1, first column, last column + 1 of the tiles in which a copy is not blank."""
 Request = tuple[int, Window]
@@ -115,7 +117,14 @@ class _Copier:
         left: Window | None = window
         for windows in masks:
             left = intersect(left, windows[number]) if left is not None else None
-        return None if left is None else (source, (number, left))
+        return None if left is None or self._is_blank(source, number, left) else (source, (number, left))
+
+    def _is_blank(self, value: Value, number: int, window: Window) -> bool:
+        """Whether all that a ciphertext is moved or added from is blank in the window."""
+        node = self.producers.get(value.name)
+        if node is None or not isinstance(node.op, MOVES_AND_SUMS):
+            return False
+        return all(self._resolve(arg, k, window) is None for arg, k in self._sources(node, number))
 
     def _ask(self, value: Value, number: int, window: Window) -> None:
         if (resolved := self._resolve(value, number, window)) is not None:
@@ -192,12 +201,24 @@ class _Copier:
                 layout = self._masked_layout(node, wanted)
                 self.made[node.out.name] = new.add(AddPlain(layout), x, self._constant(new, node.args[1]))
             case AddCiphers() | SubtractCiphers():
-                sides = [self._picked(new, arg, list(wanted)) for arg in node.args]
-                self.made[node.out.name] = new.add(node.op, *sides)
+                self.made[node.out.name] = self._joined(new, node, wanted)
             case SelectCiphers() | ConcatCiphers():
                 self.made[node.out.name] = self._gathered(new, node, wanted)
             case _:
                 raise PackingError(node.out.name, f"a border mask does not pass {type(node.op).__name__}")
+
+    def _joined(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
+        """A sum or difference; where one side is blank, a weighted sum that leaves it out."""
+        tables = [self._table(arg, list(wanted)) for arg in node.args]
+        if all((table >= 0).all() for table in tables):
+            return new.add(node.op, *(self._picked(new, arg, list(wanted)) for arg in node.args))
+        sides = [self._copies(arg) for arg in node.args]
+        second = np.where(tables[1] >= 0, tables[1] + self._count(sides[0]), -1)
+        gather = np.stack([tables[0], second], axis=-1)[None]
+        weights = np.array([[[1, -1 if isinstance(node.op, SubtractCiphers) else 1]]])
+        arrays = {"gather": gather, "signs": weights, "scatter": np.arange(len(wanted))[None, None]}
+        constants = [new.constant(name, array, 0) for name, array in arrays.items()]
+        return new.add(LinearCombination(len(wanted)), new.add(ConcatCiphers(), *sides), *constants)
 
     def _combination(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
         gather, _, scatter = (self.old.constant(arg) for arg in node.args[1:])
@@ -243,13 +264,16 @@ class _Copier:
 
     def _picked(self, new: Builder, value: Value, wanted: list[Request]) -> Value:
         """The requests of a value, in the order wanted."""
-        table = np.array([self._index(value, number, window) for number, window in wanted], dtype=np.int64)
-        made = self._copies(value)
+        table, made = self._table(value, wanted), self._copies(value)
         if (table < 0).any():
             raise PackingError(value.name, "is blank where it is added to")
         if np.array_equal(table, np.arange(self._count(made))):
             return made
         return new.add(SelectCiphers(), made, new.constant("select", table, 0))
+
+    def _table(self, value: Value, wanted: list[Request]) -> Array:
+        """Numbers of the copies that requests of a value stand for, -1 for a blank one."""
+        return np.array([self._index(value, number, window) for number, window in wanted], dtype=np.int64)
 
     def _copies(self, value: Value) -> Value:
         """The copies of what is behind a value's masks."""

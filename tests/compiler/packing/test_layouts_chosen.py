@@ -16,6 +16,7 @@ from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Graph
 from enclair.compiler.ir.layouts import BlockSums, MaskedCopies, Replicated, SlotSums, Tiles
 from enclair.compiler.ir.ops.activations import Relu
+from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.packed import LinearCombination, MaskSlots, SlotCombination
@@ -107,6 +108,24 @@ def test_a_position_that_reads_padding_alone_is_blank() -> None:
     assert MaskSlots in ops(packed(graph))
     with pytest.raises(PackingError, match=r"is blank throughout|noise room"):
         packed(graph, NARROW)
+
+
+def test_copies_of_a_concatenation_whose_halo_is_blank() -> None:
+    """The parts are inputs: outside of the image there is nothing to select."""
+    net = Net()
+    both = net.op(Concat(1), x := net.input(1, 1, 2), x)
+    assembled = packed(net.graph(net.conv(net.conv(both, 2), 2)), NARROW)
+    assert isinstance(layouts(assembled, "uploads")[0], MaskedCopies)
+
+
+@pytest.mark.parametrize("op", [Add(), Sub()])
+def test_copies_of_a_sum_with_one_side_blank_in_the_halo(op: Op) -> None:
+    """A skip around a convolution: outside of the image the input is blank and the convolution's result is not."""
+    net = Net()
+    x = net.input(1, 1, 4, 4)
+    both = net.op(op, net.conv(x, 1), x)
+    assembled = packed(net.graph(net.conv(net.op(op, x, both), 1)), NARROW)
+    assert isinstance(layouts(assembled, "uploads")[0], MaskedCopies)
 
 
 def test_an_average_that_does_not_count_padding_multiplies_slot_by_slot() -> None:

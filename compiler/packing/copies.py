@@ -72,6 +72,7 @@ class _Copier:
     full: Window
     requests: dict[str, dict[Request, int]] = field(default_factory=dict)
     made: dict[str, Value] = field(default_factory=dict)
+    additions: dict[str, list[Window]] = field(default_factory=dict)
     producers: dict[str, Node] = field(init=False)
     sources: dict[str, tuple[Value, list[list[Window]]]] = field(default_factory=dict)
 
@@ -124,7 +125,16 @@ class _Copier:
         node = self.producers.get(value.name)
         if node is None or not isinstance(node.op, MOVES_AND_SUMS):
             return False
+        if isinstance(node.op, AddPlain) and intersect(window, self._added(node.op, value)[number]) is not None:
+            return False
         return all(self._resolve(arg, k, window) is None for arg, k in self._sources(node, number))
+
+    def _added(self, op: AddPlain, value: Value) -> list[Window]:
+        """Where the constant of an addition reaches, for each ciphertext of its result."""
+        if value.name not in self.additions:
+            everywhere = [self.full] * self._count(value)
+            self.additions[value.name] = natural_windows(op.layout) if isinstance(op.layout, Tiles) else everywhere
+        return self.additions[value.name]
 
     def _ask(self, value: Value, number: int, window: Window) -> None:
         if (resolved := self._resolve(value, number, window)) is not None:
@@ -197,7 +207,7 @@ class _Copier:
             case SlotCombination():
                 self.made[node.out.name] = self._slotwise(new, node, wanted)
             case AddPlain():
-                x = self._picked(new, node.args[0], list(wanted))
+                x = self._joined(new, node, wanted)
                 layout = self._masked_layout(node, wanted)
                 self.made[node.out.name] = new.add(AddPlain(layout), x, self._constant(new, node.args[1]))
             case AddCiphers() | SubtractCiphers():
@@ -208,17 +218,21 @@ class _Copier:
                 raise PackingError(node.out.name, f"a border mask does not pass {type(node.op).__name__}")
 
     def _joined(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
-        """A sum or difference; where one side is blank, a weighted sum that leaves it out."""
-        tables = [self._table(arg, list(wanted)) for arg in node.args]
+        """A sum or difference, or one side alone; where a side is blank, a weighted sum that leaves it out."""
+        args = [arg for arg in node.args if not self.old.is_constant(arg)]
+        tables = [self._table(arg, list(wanted)) for arg in args]
         if all((table >= 0).all() for table in tables):
-            return new.add(node.op, *(self._picked(new, arg, list(wanted)) for arg in node.args))
-        sides = [self._copies(arg) for arg in node.args]
-        second = np.where(tables[1] >= 0, tables[1] + self._count(sides[0]), -1)
-        gather = np.stack([tables[0], second], axis=-1)[None]
-        weights = np.array([[[1, -1 if isinstance(node.op, SubtractCiphers) else 1]]])
-        arrays = {"gather": gather, "signs": weights, "scatter": np.arange(len(wanted))[None, None]}
+            sides = [self._picked(new, arg, list(wanted)) for arg in args]
+            return sides[0] if len(sides) == 1 else new.add(node.op, *sides)
+        copies = [self._copies(arg) for arg in args]
+        starts = np.cumsum([0, *(self._count(value) for value in copies)])
+        shifted = [np.where(table >= 0, table + start, -1) for table, start in zip(tables, starts, strict=False)]
+        signs = [1, -1 if isinstance(node.op, SubtractCiphers) else 1][: len(args)]
+        arrays = {"gather": np.stack(shifted, axis=-1)[None], "signs": np.array([[signs]])}
+        arrays["scatter"] = np.arange(len(wanted))[None, None]
         constants = [new.constant(name, array, 0) for name, array in arrays.items()]
-        return new.add(LinearCombination(len(wanted)), new.add(ConcatCiphers(), *sides), *constants)
+        stacked = copies[0] if len(copies) == 1 else new.add(ConcatCiphers(), *copies)
+        return new.add(LinearCombination(len(wanted)), stacked, *constants)
 
     def _combination(self, new: Builder, node: Node, wanted: dict[Request, int]) -> Value:
         gather, _, scatter = (self.old.constant(arg) for arg in node.args[1:])

@@ -31,7 +31,7 @@ from enclair.compiler.ir.ops.activations import Relu, Sigmoid
 from enclair.compiler.ir.ops.elementwise import Add
 from enclair.compiler.ir.ops.linear import ConvTranspose
 from enclair.compiler.ir.ops.packed import MaskSlots
-from enclair.compiler.ir.ops.shape import DepthToSpace
+from enclair.compiler.ir.ops.shape import Concat, DepthToSpace
 from enclair.compiler.ir.reference import run
 from enclair.compiler.packing.assemble import assemble
 from enclair.compiler.planner.costs import OpCosts
@@ -120,6 +120,16 @@ def test_masked_copies_on_ciphertexts() -> None:
     program = packed_for(convolutions(2), 4096, 2)
     assert not any(isinstance(node.op, MaskSlots) for node in program.rounds[0].server.nodes)
     check(program, samples_of(convolutions(2), 1, 4)[0])
+
+
+def test_a_constant_where_there_is_no_ciphertext() -> None:
+    """A row of weights above an image: they are added to an encryption of nothing."""
+    net = Net()
+    both = net.op(Concat(2), net.constant(1, 1, 1, 4), net.conv(net.input(1, 1, 3, 4), 1, pad=0, kernel=1))
+    graph = net.graph(net.conv(net.conv(both, 1), 1))
+    program = packed_for(graph, 4096, 2)
+    assert len(program.rounds) == 1
+    check(program, samples_of(graph, 1, 4)[0])
 
 
 def test_a_value_that_goes_up_again_on_ciphertexts() -> None:

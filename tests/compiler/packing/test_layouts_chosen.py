@@ -128,6 +128,15 @@ def test_copies_of_a_sum_with_one_side_blank_in_the_halo(op: Op) -> None:
     assert isinstance(layouts(assembled, "uploads")[0], MaskedCopies)
 
 
+def test_copies_of_a_constant_where_its_value_is_blank() -> None:
+    """A row of weights above an image: there is nothing to add them to."""
+    net = Net()
+    h = net.op(Conv((1, 2), (0,) * 4, (1, 1), 1), net.input(1, 1, 2, 2), net.constant(1, 1, 1, 1))
+    both = net.op(Concat(2), net.constant(1, 1, 1, 1), h)
+    assembled = packed(net.graph(net.conv(net.conv(both, 1), 1)), NARROW)
+    assert isinstance(layouts(assembled, "uploads")[0], MaskedCopies)
+
+
 def test_an_average_that_does_not_count_padding_multiplies_slot_by_slot() -> None:
     net = Net()
     graph = net.graph(net.op(AveragePool((3, 3), (1, 1), (1, 1, 1, 1), False), net.conv(net.input(1, 1, 4, 4), 1)))

@@ -42,10 +42,11 @@ class AxisMap:
         return (self.stride, self.pad, self.taps) == (1, 0, 1)
 
     def window(self, low: int, high: int) -> tuple[int, int]:
-        """The half-open interval of inputs that the outputs [low, high) read."""
+        """The half-open interval of inputs that the outputs [low, high) read; never empty."""
         reach = self.dilation * (self.taps - 1)
         if self.transposed:
-            return -((reach - low - self.pad) // self.stride), (high - 1 + self.pad) // self.stride + 1
+            first = -((reach - low - self.pad) // self.stride)
+            return first, max(first, (high - 1 + self.pad) // self.stride) + 1
         return self.stride * low - self.pad, self.stride * (high - 1) + reach - self.pad + 1
 
     def sources(self, low: int, high: int) -> NDArray[np.int64]:

@@ -137,6 +137,15 @@ def test_copies_of_a_constant_where_its_value_is_blank() -> None:
     assert isinstance(layouts(assembled, "uploads")[0], MaskedCopies)
 
 
+def test_positions_between_those_a_transposed_convolution_reaches() -> None:
+    """A kernel of one, two apart, read at the gaps only: nothing of the image is needed."""
+    net = Net()
+    h = net.op(Conv((1, 1), (0,) * 4, (1, 1), 1), net.input(1, 1, 2, 2), net.constant(1, 1, 1, 1))
+    up = net.op(ConvTranspose((2, 1), (0,) * 4, (1, 1), 1, (0, 0)), h, net.constant(1, 1, 1, 1))
+    gaps = net.op(Conv((2, 1), (1, 0, 0, 0), (1, 1), 1), up, net.constant(1, 1, 1, 1))
+    assert len(packed(net.graph(gaps)).rounds) == 1
+
+
 def test_an_average_that_does_not_count_padding_multiplies_slot_by_slot() -> None:
     net = Net()
     graph = net.graph(net.op(AveragePool((3, 3), (1, 1), (1, 1, 1, 1), False), net.conv(net.input(1, 1, 4, 4), 1)))

@@ -225,6 +225,14 @@ def test_several_inputs_and_outputs() -> None:
     assert set(result.to_json()["outputs"]) == {"y", "z"}
 
 
+def test_an_input_at_the_end_of_its_range_is_the_same_in_all_executions() -> None:
+    """The float model's type rounds 0.1 up, beyond the range: reference and session clip it alike."""
+    samples = {"a": np.random.default_rng(0).normal(size=(6, 1, 4, 4)), "b": np.full((1, 2, 4, 4), 0.1)}
+    compiled = enclair.compile(two_in_two_out(), samples, input_ranges={"b": (0.0, 0.11)})
+    narrow = replace(compiled, inputs=tuple(replace(i, high=0.1) if i.name == "b" else i for i in compiled.inputs))
+    assert enclair.verify(narrow, {"a": samples["a"][:1], "b": samples["b"]}, "clear").equal
+
+
 def test_saturation_is_counted_and_the_passed_bound_reported() -> None:
     dim = enclair.compile(cnn(), images(4) / 20, input_ranges={"x": (0.0, 1.0)})
     result = enclair.verify(dim, images(1), "clear")

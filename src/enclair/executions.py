@@ -102,7 +102,7 @@ class _Executions:
         model = FloatModel(source, [seen.value.name for seen in watched] if per_layer else [])
         rounded = [model.as_inputs(batch) for batch in batches]
         floats = self._float(model, rounded)
-        self._poly(rounded)
+        self._poly([check_inputs(self.program.inputs, batch, clip=True)[0] for batch in rounded])
         room = self._simulated(rounded).room_left_bits
         encrypted = self._session("encrypted", self.backend, rounded, self.progress)
         return Verification(

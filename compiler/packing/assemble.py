@@ -175,4 +175,4 @@ def slots_type(held: Held) -> SlotsType:
     type_, layout = held.cipher.type, held.layout
     if not isinstance(type_, CipherType):
         raise CompileError(f"{held.cipher} is no ciphertext array")
-    return SlotsType(layout.count, layout.slots, type_.scale_bits)
+    return SlotsType(layout.count, layout.slots, type_.scale_bits, type_.encoding)

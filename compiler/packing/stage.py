@@ -11,7 +11,7 @@ import numpy as np
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Builder, Graph, Value, prune
-from enclair.compiler.ir.layouts import Layout, Tiles, summands
+from enclair.compiler.ir.layouts import Layout, Tiles, encoding_of, summands
 from enclair.compiler.ir.ops.packed import MaskSlots, SelectCiphers
 from enclair.compiler.ir.rename import merge, rename
 from enclair.compiler.ir.types import CipherType
@@ -292,4 +292,4 @@ def result_name(name: str) -> str:
 
 def _cipher_type(value: Value, layout: Layout) -> CipherType:
     shape_of(value)
-    return CipherType(layout.count, layout.slots, scale_of(value))
+    return CipherType(layout.count, layout.slots, scale_of(value), encoding_of(layout))

@@ -7,17 +7,17 @@ modulus.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.errors import TypeRuleError
-from enclair.compiler.ir.layouts import Layout, Tiles, pack, spread, unpack
+from enclair.compiler.ir.integer_math import matmul
+from enclair.compiler.ir.layouts import Layout, Tiles, encoding_of, pack, spread, unpack
 from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.fixed import fixed_operand
-from enclair.compiler.ir.types import CipherType, SlotsType, TensorType, Type
+from enclair.compiler.ir.types import CipherType, Encoding, SlotsType, TensorType, Type
 
 Integers = NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Pack(Op):
         x, scale_bits = fixed_operand(self, args[0])
         if x.shape != self.layout.shape:
             raise TypeRuleError(f"the layout is for shape {self.layout.shape}, got {x}")
-        return SlotsType(self.layout.count, self.layout.slots, scale_bits)
+        return SlotsType(self.layout.count, self.layout.slots, scale_bits, encoding_of(self.layout))
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """The slot vectors."""
@@ -59,6 +59,7 @@ class Unpack(Op):
         (x,) = args
         if not isinstance(x, SlotsType) or (x.count, x.slots) != (self.layout.count, self.layout.slots):
             raise TypeRuleError(f"the layout needs {self.layout.count} slot vectors of {self.layout.slots}, got {x}")
+        _check_encoding(self.layout, x)
         return TensorType(self.layout.shape, x.scale_bits)
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
@@ -97,10 +98,11 @@ class LinearCombination(Op):
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """Exact in int64."""
         x, gather, weights, scatter = args
-        rows, cols, values = terms(gather, weights, scatter)
         out = np.zeros((self.outputs, x.shape[1]), dtype=np.int64)
-        for start, stop in _runs(rows):
-            out[rows[start]] = values[start:stop] @ x[cols[start:stop]]
+        for group, position in np.ndindex(gather.shape[:2]):
+            cols, rows = gather[group, position], scatter[group, :, position]
+            sums = matmul(weights[group][np.ix_(rows >= 0, cols >= 0)], x[cols[cols >= 0]])
+            out[rows[rows >= 0]] = sums
         return out
 
 
@@ -121,6 +123,7 @@ class SlotCombination(Op):
         vectors_type, scale_bits = fixed_operand(self, vectors)
         if not isinstance(rows, TensorType) or rows != cols or vectors_type.shape != (*rows.shape, cipher.slots):
             raise TypeRuleError(f"terms {rows}, {cols}, {vectors} do not fit together or to {cipher}")
+        _check_in_slots(self, cipher)
         return replace(cipher, count=self.outputs, scale_bits=cipher.scale_bits + scale_bits)
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
@@ -130,6 +133,73 @@ class SlotCombination(Op):
         for row, col, vector in zip(rows, cols, vectors, strict=True):
             out[row] += vector * x[col]
         return out
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class PolynomialCombination(Op):
+    """Sums of ciphertexts times polynomials in Y = X^span: a matrix product over Z_t[Y] / (Y^blocks + 1).
+
+    Arguments: ciphertexts x in coefficients, ``inputs`` for each of the ``chunks``; ``weights`` (outputs, inputs,
+    blocks), the coefficients of Y^0, Y^1, ..., fixed point. blocks times span is the number of coefficients.
+
+        out[chunk, o] = sum_k weights[o, k](Y) * x[chunk, k]
+    """
+
+    chunks: int
+
+    def result_type(self, *args: Type) -> CipherType:
+        """``chunks`` times ``outputs`` ciphertexts; the scales add."""
+        x, weights = args
+        cipher = _cipher(self, x)
+        weights_type, scale_bits = fixed_operand(self, weights)
+        if cipher.encoding is not Encoding.COEFFICIENTS:
+            raise TypeRuleError(f"PolynomialCombination needs ciphertexts in coefficients, got {cipher}")
+        fits = len(weights_type.shape) == 3 and cipher.count == self.chunks * weights_type.shape[1]
+        if not fits or cipher.slots % weights_type.shape[2]:
+            raise TypeRuleError(f"weights {weights} do not fit {self.chunks} chunks of {cipher}")
+        return replace(
+            cipher, count=self.chunks * weights_type.shape[0], scale_bits=cipher.scale_bits + scale_bits
+        )  # fmt: skip
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64: multiplying by Y moves every block to the next, and the last, negated, to the first."""
+        x, weights = args
+        outputs, inputs, blocks = weights.shape
+        slots = x.shape[1]
+        x = x.reshape(self.chunks, inputs, blocks, slots // blocks)
+        out = np.zeros((self.chunks, outputs, slots), dtype=np.int64)
+        for power in np.flatnonzero(weights.any(axis=(0, 1))).tolist():
+            moved = np.concatenate([-x[:, :, blocks - power :], x[:, :, : blocks - power]], axis=2)
+            out += matmul(weights[:, :, power], moved.reshape(self.chunks, inputs, slots))
+        return out.reshape(-1, slots)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class HideUnheld(Op):
+    """Make what the layout does not hold uniformly random: coefficients in between hold sums nobody asked for.
+
+    In the clear it is zero: nothing may depend on it.
+    """
+
+    layout: Layout
+
+    def result_type(self, *args: Type) -> CipherType:
+        """The argument's type."""
+        cipher = _cipher(self, args[0])
+        if (cipher.count, cipher.slots) != (self.layout.count, self.layout.slots):
+            raise TypeRuleError(f"a layout of {self.layout.count} x {self.layout.slots} does not fit {cipher}")
+        _check_encoding(self.layout, cipher)
+        return cipher
+
+    def unheld(self) -> NDArray[np.bool_]:
+        """What to hide, (count, slots)."""
+        return np.asarray(self.layout.index() < 0)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Zero where nothing is held."""
+        return np.where(self.unheld(), 0, args[0])
 
 
 @register
@@ -148,6 +218,7 @@ class AddPlain(Op):
         constant, scale_bits = fixed_operand(self, args[1])
         if scale_bits != cipher.scale_bits or cipher.count != self.layout.count:
             raise TypeRuleError(f"cannot add {constant} to {cipher} in a layout of {self.layout.count} ciphertexts")
+        _check_encoding(self.layout, cipher)
         np.broadcast_shapes(constant.shape, self.layout.shape)
         return cipher
 
@@ -174,6 +245,7 @@ class MaskSlots(Op):
             raise TypeRuleError(
                 f"a mask for {self.layout.count} ciphertexts of {self.layout.slots} slots does not fit {cipher}"
             )
+        _check_in_slots(self, cipher)
         return cipher
 
     def masked(self) -> tuple[Integers, Integers]:
@@ -228,8 +300,8 @@ class ConcatCiphers(Op):
     def result_type(self, *args: Type) -> CipherType:
         """The counts add; scales and slots must be equal."""
         ciphers = [_cipher(self, arg) for arg in args]
-        if len({(cipher.slots, cipher.scale_bits) for cipher in ciphers}) != 1:
-            raise TypeRuleError(f"cannot concatenate {', '.join(map(str, args))}: scales or slots differ")
+        if len({replace(cipher, count=1) for cipher in ciphers}) != 1:
+            raise TypeRuleError(f"cannot concatenate {', '.join(map(str, args))}: scales, slots or encodings differ")
         return replace(ciphers[0], count=sum(cipher.count for cipher in ciphers))
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
@@ -263,15 +335,18 @@ def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integ
     return rows[order], cols[order], values[order]
 
 
+def _check_encoding(layout: Layout, x: CipherType | SlotsType) -> None:
+    if encoding_of(layout) is not x.encoding:
+        raise TypeRuleError(f"the layout is of {encoding_of(layout).value}, got {x}")
+
+
+def _check_in_slots(op: Op, x: CipherType) -> None:
+    if x.encoding is not Encoding.SLOTS:
+        raise TypeRuleError(f"{type(op).__name__} multiplies slot by slot, got {x}")
+
+
 def _same(op: Op, *args: Type) -> CipherType:
     left, right = (_cipher(op, arg) for arg in args)
     if left != right:
         raise TypeRuleError(f"{type(op).__name__} needs two of a kind, got {left} and {right}")
     return left
-
-
-def _runs(rows: Integers) -> list[tuple[int, int]]:
-    """Start and stop of each run of equal rows."""
-    edges = np.flatnonzero(np.diff(rows)) + 1
-    bounds = [0, *edges.tolist(), rows.size] if rows.size else []
-    return list(pairwise(bounds))

@@ -15,8 +15,10 @@ from enclair.compiler.ir.layouts import Layout, Tiles, encoding_of, summands
 from enclair.compiler.ir.ops.packed import MaskSlots, SelectCiphers
 from enclair.compiler.ir.rename import merge, rename
 from enclair.compiler.ir.types import CipherType
-from enclair.compiler.packing.blocks import Blocking, BlockLowering, blockable, blockings
+from enclair.compiler.packing.blocks import slot_blockings
 from enclair.compiler.packing.copies import copies_for_masks
+from enclair.compiler.packing.polynomials import polynomial_blockings
+from enclair.compiler.packing.products import Blocking, ProductLowering, starts_with_products
 from enclair.compiler.packing.tiles import (
     Packed,
     TileLowering,
@@ -152,8 +154,8 @@ Attempt = Callable[[], PackedStage]
 
 
 def _candidates(part: Graph, round_: int, ring: Ring, available: Mapping[str, Held]) -> Iterable[Attempt]:
-    if blockable(part):
-        for blocking in blockings(part, ring.ring_dim):
+    if starts_with_products(part):
+        for blocking in _blockings(part, ring):
             yield partial(_in_blocks, part, blocking, round_)
     try:
         traced = trace(part)
@@ -167,6 +169,14 @@ def _candidates(part: Graph, round_: int, ring: Ring, available: Mapping[str, He
         for reused in [kept, {}] if kept else [{}]:
             yield partial(_on_tiles, part, tiling, round_, reused)
             yield partial(_with_copies, part, tiling, round_, reused)
+
+
+def _blockings(part: Graph, ring: Ring) -> Iterator[Blocking]:
+    yield from slot_blockings(part, ring.ring_dim)
+    upload, answer = (
+        StageCost(uploads=up, answers=1 - up).milliseconds(ring.ring_dim, ring.limbs, ring.costs) for up in (1, 0)
+    )
+    yield from polynomial_blockings(part, ring.ring_dim, upload, answer)
 
 
 def _fail(error: PackingError) -> PackedStage:
@@ -240,12 +250,11 @@ def _in_blocks(part: Graph, blocking: Blocking, round_: int) -> PackedStage:
     builder = Builder(part.name)
     uploads = {}
     for value in part.inputs:
-        layout = blocking.source(value)
+        layout = blocking.source(shape_of(value))
         uploads[value.name] = Held(builder.input(upload_name(value, round_), _cipher_type(value, layout)), layout)
     values = {name: Packed(held.cipher, held.layout, clean=True) for name, held in uploads.items()}
-    packed = BlockLowering(part, blocking, builder, values).run()
-    results = {value.name: packed[value.name] for value in part.outputs}
-    return _finished(builder, uploads, {}, results, f"blocks, {blocking.partials} summands")
+    results = ProductLowering(part, blocking, builder, values).run()
+    return _finished(builder, uploads, {}, results, blocking.name)
 
 
 def _finished(

@@ -18,6 +18,7 @@ from enclair.compiler.ir.layouts import BlockSums, Layout, Replicated
 from enclair.compiler.ir.ops.packed import SlotCombination
 from enclair.compiler.packing.products import extents
 from enclair.compiler.packing.tiles import Packed
+from enclair.compiler.planner.costs import StageCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,18 @@ class SlotBlocking:
         """Every feature once for each output that shares a ciphertext."""
         return Replicated(shape, self.partials, self.copies, self.slots)
 
+    def target(self, shape: tuple[int, ...]) -> BlockSums:
+        """The summands of each output in neighbouring slots."""
+        return BlockSums(shape, self.partials, self.copies, self.slots)
+
+    def work(self, source: Layout, target: Layout) -> StageCost:
+        """A plaintext for each pair of ciphertexts."""
+        terms = source.count * target.count
+        return StageCost(multiplications=terms, encodings=terms)
+
     def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
         """A term for each pair of ciphertexts, with the weights in the slots of a plaintext."""
-        source, target = x.layout, BlockSums(shape, self.partials, self.copies, self.slots)
+        source, target = x.layout, self.target(shape)
         if not isinstance(source, Replicated):
             raise PackingError(x.cipher.name, "is multiplied, but is not an input of the stage")
         rows, cols = np.divmod(np.arange(target.count * source.count), source.count)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import prod
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Builder, Graph
@@ -18,6 +19,7 @@ from enclair.compiler.ir.layouts import Coefficients, Layout
 from enclair.compiler.ir.ops.packed import HideUnheld, PolynomialCombination
 from enclair.compiler.packing.products import extents
 from enclair.compiler.packing.tiles import Packed
+from enclair.compiler.planner.costs import StageCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,20 @@ class PolynomialBlocking:
         """Features in consecutive powers of Y."""
         return Coefficients(shape, self.span, self.features, 1, self.slots)
 
+    def target(self, shape: tuple[int, ...]) -> Coefficients:
+        """Outputs as many powers of Y apart as features are sent together."""
+        return Coefficients(shape, self.span, self.outputs, self.features, self.slots)
+
+    def work(self, source: Layout, target: Layout) -> StageCost:
+        """A polynomial for each pair of ciphertexts of the same rows."""
+        chunks = -(-prod(source.shape[:-1]) // self.span)
+        return StageCost(polynomial_products=source.count * target.count // chunks)
+
     def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
         """One product of matrices over the polynomials in Y."""
         if not isinstance(x.layout, Coefficients):
             raise PackingError(x.cipher.name, "is multiplied, but is not an input of the stage")
-        target = Coefficients(shape, self.span, self.outputs, self.features, self.slots)
+        target = self.target(shape)
         constant = builder.constant("weights", weights, scale_bits)
         return Packed(builder.add(PolynomialCombination(x.layout, target), x.cipher, constant), target, True)
 

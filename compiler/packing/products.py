@@ -17,6 +17,7 @@ from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.ops.packed import AddCiphers, AddPlain, LinearCombination, SubtractCiphers
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.packing.tiles import ONLY_MATRICES, Packed, scale_of, shape_of
+from enclair.compiler.planner.costs import StageCost
 
 
 class Blocking(Protocol):
@@ -29,6 +30,14 @@ class Blocking(Protocol):
 
     def source(self, shape: tuple[int, ...]) -> Layout:
         """The layout in which the client sends a matrix."""
+        ...
+
+    def target(self, shape: tuple[int, ...]) -> Layout:
+        """The layout of a product."""
+        ...
+
+    def work(self, source: Layout, target: Layout) -> StageCost:
+        """The server's operations for a product."""
         ...
 
     def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
@@ -67,6 +76,16 @@ def extents(graph: Graph) -> tuple[int, dict[str, int], dict[str, int]]:
     rows = max(prod(shape_of(node.out)[:-1]) for node in products)
     features = {node.args[0].name: shape_of(node.args[0])[-1] for node in products}
     return rows, features, {node.out.name: shape_of(node.out)[-1] for node in products}
+
+
+def least_cost(graph: Graph, blocking: Blocking) -> StageCost:
+    """What a part costs at least: its products, and the ciphertexts that it takes and returns."""
+    products = products_of(graph)
+    made = {node.out.name: blocking.target(shape_of(node.out)) for node in products}
+    uploads = sum(blocking.source(shape_of(value)).count for value in graph.inputs)
+    answers = sum(made[value.name].count for value in graph.outputs if value.name in made)
+    work = [blocking.work(blocking.source(shape_of(n.args[0])), made[n.out.name]) for n in products]
+    return sum(work, StageCost(uploads, answers))
 
 
 class ProductLowering:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import log2
 
 import numpy as np
@@ -50,12 +50,16 @@ class OpCosts:
 class StageCost:
     """What one server stage takes: ciphertexts each way and server operations."""
 
-    uploads: int
-    answers: int
+    uploads: int = 0
+    answers: int = 0
     multiplications: int = 0
     polynomial_products: int = 0
     encodings: int = 0
     additions: int = 0
+
+    def __add__(self, other: StageCost) -> StageCost:
+        """The cost of both."""
+        return StageCost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def milliseconds(self, ring_dim: int, limbs: int, costs: OpCosts) -> float:
         """Client, server and wire together, one thread."""

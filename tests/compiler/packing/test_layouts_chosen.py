@@ -25,7 +25,7 @@ from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
 from enclair.compiler.ir.ops.shape import Concat, Expand, Reshape, Slice, Transpose
 from enclair.compiler.ir.reference import run
 from enclair.compiler.packing.assemble import Assembled, assemble
-from enclair.compiler.packing.stage import Ring
+from enclair.compiler.packing.packed_stage import Ring
 from enclair.compiler.planner.costs import OpCosts
 
 WIDE, NARROW = 200.0, 30.0

@@ -24,21 +24,17 @@ from enclair.compiler.planner.costs import StageCost
 
 @dataclass(frozen=True, slots=True)
 class PolynomialBlocking:
-    """How many coefficients lie between powers of Y, and how many features of a row are sent in one ciphertext."""
+    """How many coefficients lie between powers of Y, and how many features and outputs of a row share a ciphertext."""
 
     span: int
     features: int
+    outputs: int
     slots: int
 
     @property
     def name(self) -> str:
         """For reports."""
         return f"coefficients, {self.features} features, {self.outputs} outputs"
-
-    @property
-    def outputs(self) -> int:
-        """Outputs of a row in one ciphertext."""
-        return self.slots // self.span // self.features
 
     def source(self, shape: tuple[int, ...]) -> Coefficients:
         """Features in consecutive powers of Y."""
@@ -75,16 +71,20 @@ class PolynomialBlocking:
 
 
 def polynomial_blockings(graph: Graph, slots: int, upload: float, answer: float) -> Iterable[PolynomialBlocking]:
-    """The blocking that costs least, by the cost of a ciphertext sent and of one returned.
+    """The cheapest blockings, by the cost of a ciphertext sent and of one returned.
 
-    Rows lie as densely as powers of two allow: fewer to a ciphertext would cost more each way, by the square root.
+    Rows lie as densely as powers of two allow: fewer to a ciphertext would cost more each way, by the square root. The
+    noise grows by the weights of all outputs that share a ciphertext, so there is one blocking for each limit of these.
     """
     rows, features, outputs = extents(graph)
     span = min(slots, 1 << (rows - 1).bit_length())
+    blocks = slots // span
 
-    def cost(packed: int) -> float:
-        per_answer = slots // span // packed
-        up = sum(-(-count // packed) for count in features.values())
-        return upload * up + answer * sum(-(-count // per_answer) for count in outputs.values())
+    def cost(exchange: tuple[int, int]) -> float:
+        up = sum(-(-count // exchange[0]) for count in features.values())
+        return upload * up + answer * sum(-(-count // exchange[1]) for count in outputs.values())
 
-    yield PolynomialBlocking(span, min(range(1, slots // span + 1), key=cost), slots)
+    limits = [1 << bits for bits in reversed(range(blocks.bit_length()))]
+    cheapest = [min(((p, min(limit, blocks // p)) for p in range(1, blocks + 1)), key=cost) for limit in limits]
+    for packed, returned in dict.fromkeys(cheapest):
+        yield PolynomialBlocking(span, packed, returned, slots)

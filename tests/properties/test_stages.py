@@ -22,6 +22,7 @@ from enclair.compiler.ir.text import parse
 from enclair.compiler.ir.types import CipherType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.packing.assemble import round_count, server_stage
+from enclair.compiler.packing.candidates import candidates
 from enclair.compiler.packing.packed_stage import PackedStage, Ring
 from enclair.compiler.packing.stage import split_parts
 from enclair.compiler.planner.costs import noise_growth

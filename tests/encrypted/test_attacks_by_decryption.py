@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.encrypted.attacks.equations import Solution, solve_convolution
-from tests.encrypted.attacks.networks import FILTERS, KERNEL, noise_image, red_cnn_head
+from tests.encrypted.attacks.networks import FILTERS, KERNEL, layer, noise_image, red_cnn_head
 from tests.encrypted.attacks.observation import Seen, query
 
-from enclair.compiler.ir.graph import Array, Node
 from enclair.compiler.program import Program
 from enclair.compiler.report import inspect
 from enclair.compiler.report.model import Exposure
@@ -31,37 +30,25 @@ def queries(program: Program) -> list[list[Seen]]:
     return [query(program, keys, noise_image(32, seed)) for seed in (10, 11)]
 
 
-def truth(program: Program, layer: int) -> tuple[Array, Array]:
-    """Weights and biases in fixed point, which a client does not have."""
-    weights, biases = (program.fixed.constant(node.args[1]) for node in layers(program, layer))
-    return weights, biases.reshape(-1)
-
-
-def layers(program: Program, layer: int) -> list[Node]:
-    """The product and the sum of a layer."""
-    nodes = [n for n in program.fixed.nodes if len(n.args) == 2 and program.fixed.is_constant(n.args[1])]
-    return nodes[2 * layer : 2 * layer + 2]
-
-
-def solved(queries: list[list[Seen]], layer: int, kernel: int, pad: int) -> Solution:
-    seen = [rounds[layer] for rounds in queries]
+def solved(queries: list[list[Seen]], number: int, kernel: int, pad: int) -> Solution:
+    seen = [rounds[number] for rounds in queries]
     return solve_convolution([s.sent for s in seen], [s.received for s in seen], kernel, pad)
 
 
-def assert_exact(solution: Solution, program: Program, layer: int) -> None:
-    weights, biases = truth(program, layer)
+def assert_exact(solution: Solution, program: Program, number: int) -> None:
+    weights, biases = layer(program, number)
     assert solution.unique
     np.testing.assert_array_equal(solution.weights, weights)
     np.testing.assert_array_equal(solution.biases, biases)
 
 
-def claim(program: Program, layer: int) -> Exposure:
-    return inspect(program).exposures[layer]
+def claim(program: Program, number: int) -> Exposure:
+    return inspect(program).exposures[number]
 
 
 def test_a_program_of_128_bit_security_is_attacked(program: Program) -> None:
     assert program.parameters.secure
-    assert truth(program, FIRST)[0].shape == (FILTERS, 1, KERNEL, KERNEL)
+    assert layer(program, FIRST)[0].shape == (FILTERS, 1, KERNEL, KERNEL)
 
 
 def test_one_image_gives_all_filters_of_the_first_layer(program: Program, queries: list[list[Seen]]) -> None:
@@ -77,7 +64,7 @@ def test_the_layer_behind_takes_the_two_queries_that_the_report_says(
     assert_exact(solved(queries, SECOND, 3, 1), program, SECOND)
     too_early = solved(queries[:1], SECOND, 3, 1)
     assert not too_early.unique
-    assert (too_early.weights != truth(program, SECOND)[0]).mean() > 0.9
+    assert (too_early.weights != layer(program, SECOND)[0]).mean() > 0.9
 
 
 def test_one_equation_too_few_protects_a_filter_for_one_query() -> None:
@@ -89,7 +76,7 @@ def test_one_equation_too_few_protects_a_filter_for_one_query() -> None:
     queries = [query(program, keys, noise_image(5, seed)) for seed in (10, 11)]
     too_early = solved(queries[:1], FIRST, KERNEL, 2)
     assert not too_early.unique
-    assert (too_early.weights != truth(program, FIRST)[0]).mean() > 0.9
+    assert (too_early.weights != layer(program, FIRST)[0]).mean() > 0.9
     assert_exact(solved(queries, FIRST, KERNEL, 2), program, FIRST)
 
 

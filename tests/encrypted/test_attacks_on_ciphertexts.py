@@ -1,33 +1,21 @@
-"""What the ciphertext of an answer adds to what it decrypts to: all weights if it is a bare sum, nothing as it is sent."""
+"""What an answer's ciphertext adds to what it decrypts to: all weights if it is a bare sum, nothing as it is sent."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from tests.encrypted.attacks.chance import is_uniform, most_hits, same_distribution
 from tests.encrypted.attacks.ciphertexts import divide_residues, eliminate_residues, guess_weights, regress_noise
-from tests.encrypted.attacks.limbs import (
-    BareEvaluator,
-    DroppingEvaluator,
-    RerandomisingEvaluator,
-    of_answer,
-    of_upload,
-)
-from tests.encrypted.attacks.networks import FILTERS, noise_image, red_cnn_head
+from tests.encrypted.attacks.limbs import BareEvaluator, DroppingEvaluator, RerandomisingEvaluator
+from tests.encrypted.attacks.networks import FILTERS, red_cnn_head
 from tests.encrypted.attacks.ring import noise_of_zeros
+from tests.encrypted.attacks.sums import Sums, asked, first_round
 
 from enclair.compiler.program import Program
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.keys import generate_keys
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
 from enclair.runtime.backends.interface import Integers
-from enclair.runtime.client import Client
-from enclair.runtime.protocol import read_message
-from enclair.runtime.server import Server
 
 TERMS, LARGEST = 25, 2**11
 WEIGHTS = np.random.default_rng(1).integers(-LARGEST, LARGEST + 1, (FILTERS, TERMS))
@@ -44,36 +32,6 @@ def keys(program: Program) -> BfvKeyHolder:
     return generate_keys(program.parameters)
 
 
-@dataclass(frozen=True)
-class Sums:
-    """A client's queries and what a server made of them, as residues of the first plaintext modulus."""
-
-    keys: BfvKeyHolder
-    query: Limbs
-    payload: bytes
-
-    def answers(self, server: type[BfvEvaluator], weights: Integers) -> Limbs:
-        """The answers (filters, 2, limbs or 1, N) to sums with weights (filters, terms)."""
-        read = of_answer if server in {BfvEvaluator, DroppingEvaluator} else of_upload
-        return read(self.keys.parameters, self._answer(server, weights), len(weights))[:, 0]
-
-    def decrypted(self, weights: Integers) -> Integers:
-        """The slots (filters, N) of the answers as they are sent."""
-        return self.keys.decrypt(self._answer(BfvEvaluator, weights), len(weights))
-
-    def _answer(self, server: type[BfvEvaluator], weights: Integers) -> bytes:
-        evaluator = server(self.keys.parameters, self.keys.public_key())
-        x = evaluator.load(self.payload, len(self.query))
-        gather = np.arange(weights.shape[1])[None, None]
-        scatter = np.arange(len(weights))[None, :, None]
-        return evaluator.answer(evaluator.linear_combination(x, gather, weights[None], scatter, len(weights)))
-
-
-def asked(keys: BfvKeyHolder, values: Integers) -> Sums:
-    payload = keys.encrypt(values)
-    return Sums(keys, of_upload(keys.parameters, payload, len(values))[:, 0], payload)
-
-
 @pytest.fixture(scope="module")
 def image(keys: BfvKeyHolder) -> Sums:
     """25 ciphertexts of pixels."""
@@ -84,20 +42,6 @@ def image(keys: BfvKeyHolder) -> Sums:
 def zeros(keys: BfvKeyHolder) -> Sums:
     """25 ciphertexts of a black image, whatever the weights: the decrypted answers are zeros."""
     return asked(keys, np.zeros((TERMS, keys.parameters.slots), dtype=np.int64))
-
-
-def first_round(program: Program, keys: BfvKeyHolder, server: type[BfvEvaluator]) -> tuple[Limbs, Limbs]:
-    """Residues of the upload and the answer of the first round of a session."""
-    client = Client(program.for_client(), keys)
-    upload = client.upload(client.start(noise_image(12, 10)))
-    answer = Server(program, server(keys.parameters, keys.public_key())).run_round(upload)
-    exchange = program.rounds[0].exchange
-    read: Callable[..., Limbs] = of_upload if server is BareEvaluator else of_answer
-    (_, sent), (_, got) = read_message(upload), read_message(answer)
-    return (
-        of_upload(keys.parameters, sent, exchange.upload_count)[:, 0],
-        read(keys.parameters, got, exchange.answer_count)[:, 0],
-    )
 
 
 def test_dividing_a_bare_product_by_the_query_gives_its_weight(image: Sums) -> None:

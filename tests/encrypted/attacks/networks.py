@@ -6,7 +6,7 @@ import numpy as np
 
 from enclair import compiler
 from enclair.compiler import SplitOptions
-from enclair.compiler.ir.graph import Builder, Graph, Value
+from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.elementwise import Add
 from enclair.compiler.ir.ops.linear import Conv
@@ -43,7 +43,14 @@ def pixel_map(extent: int) -> Program:
     return _compiled(builder.build([_convolution(builder, random, x, (1, 1, 1, 1), 0)]), extent)
 
 
-def noise_image(extent: int, seed: int) -> dict[str, np.ndarray]:
+def layer(program: Program, number: int) -> tuple[Array, Array]:
+    """Weights and biases of a convolution in fixed point, which a client does not have."""
+    nodes = [n for n in program.fixed.nodes if len(n.args) == 2 and program.fixed.is_constant(n.args[1])]
+    weights, biases = (program.fixed.constant(node.args[1]) for node in nodes[2 * number : 2 * number + 2])
+    return weights, biases.reshape(-1)
+
+
+def noise_image(extent: int, seed: int) -> dict[str, Array]:
     """An input in general position."""
     return {"x": np.random.default_rng(seed).uniform(-1, 1, (1, 1, extent, extent))}
 

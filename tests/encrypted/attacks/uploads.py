@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from tests.encrypted.attacks.images import Images
@@ -46,6 +46,16 @@ def _scaled_slots(program: Program, keys: BfvKeyHolder, images: Images) -> Limbs
     for number, prime in enumerate(parameters.primes):
         limbs[:, 0, number] = slots.astype(object) * (prime // parameters.plaintext_moduli[0]) % prime
     return limbs
+
+
+BROKEN: Mapping[str, Source] = {
+    "residues": slots_behind_one_mask,
+    "digits": slots_behind_one_mask,
+    "differences": slots_behind_one_mask,
+    "histograms": slots_behind_one_mask,
+    "decodings": one_mask_for_all,
+}
+"""For each view of ``features``, a broken scheme that it sees through."""
 
 
 def slots_of(program: Program, images: Images) -> Integers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.encrypted.attacks.chance import is_uniform
-from tests.encrypted.attacks.features import VIEWS
+from tests.encrypted.attacks.features import VIEWS, Features
 from tests.encrypted.attacks.images import Images, phantoms, two_pictures
 from tests.encrypted.attacks.learners import LEARNERS
 from tests.encrypted.attacks.networks import pixel_map
@@ -40,9 +40,24 @@ def uploads(program: Program, keys: BfvKeyHolder, images: Images) -> Limbs:
     return encrypted(program, keys, images)
 
 
-def outcome(view: str, learner: str, keys: BfvKeyHolder, limbs: Limbs, images: Images) -> Outcome:
+@pytest.fixture(scope="module", params=VIEWS)
+def view(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def seen(view: str, keys: BfvKeyHolder, uploads: Limbs) -> Features:
+    return VIEWS[view](keys, uploads)
+
+
+@pytest.fixture(scope="module")
+def seen_of_broken(view: str, program: Program, keys: BfvKeyHolder, images: Images) -> Features:
+    return VIEWS[view](keys, BROKEN[view](program, keys, images))
+
+
+def outcome(features: Features, images: Images, learner: str) -> Outcome:
     """Two thirds of the pairs are trained on."""
-    return attack(VIEWS[view](keys, limbs), images, LEARNERS[learner], len(images) * 2 // 3)
+    return attack(features, images, LEARNERS[learner], len(images) * 2 // 3)
 
 
 def test_uploads_are_real(program: Program, keys: BfvKeyHolder, uploads: Limbs) -> None:
@@ -54,21 +69,17 @@ def test_uploads_are_real(program: Program, keys: BfvKeyHolder, uploads: Limbs) 
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("view", VIEWS)
-def test_a_trained_attacker_does_no_better_than_chance_on_uploads(
-    view: str, learner: str, keys: BfvKeyHolder, uploads: Limbs, images: Images
-) -> None:
-    found = outcome(view, learner, keys, uploads, images)
+def test_a_trained_attacker_does_no_better_than_chance_on_uploads(learner: str, seen: Features, images: Images) -> None:
+    found = outcome(seen, images, learner)
     assert found.games == PAIRS // 6
     assert not found.beats_chance
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("view", VIEWS)
 def test_the_same_attacker_reconstructs_images_behind_a_mask_used_twice(
-    view: str, learner: str, program: Program, keys: BfvKeyHolder, images: Images
+    learner: str, seen_of_broken: Features, images: Images
 ) -> None:
-    found = outcome(view, learner, keys, BROKEN[view](program, keys, images), images)
+    found = outcome(seen_of_broken, images, learner)
     assert found.beats_chance
     assert found.psnr_db > found.mean_psnr_db + 0.5
 
@@ -76,7 +87,7 @@ def test_the_same_attacker_reconstructs_images_behind_a_mask_used_twice(
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_same_attacker_reconstructs_images_from_their_slots(learner: str, program: Program, images: Images) -> None:
     slots = slots_of(program, images).astype(np.float64)
-    found = attack(slots, images, LEARNERS[learner], PAIRS * 2 // 3)
+    found = outcome(slots, images, learner)
     assert found.wins == found.games
     assert found.psnr_db > found.mean_psnr_db + 6
 
@@ -87,6 +98,7 @@ def test_more_pairs_do_not_help(pictures, program: Program, keys: BfvKeyHolder) 
     """Not even to tell two known pictures apart."""
     images = pictures(3000, EXTENT, 2)
     limbs = encrypted(program, keys, images)
-    found = [outcome(view, learner, keys, limbs, images) for view in VIEWS for learner in LEARNERS]
+    views = (view(keys, limbs) for view in VIEWS.values())
+    found = [outcome(features, images, learner) for features in views for learner in LEARNERS]
     assert all(one.games > 200 for one in found)
     assert not any(one.beats_chance for one in found)

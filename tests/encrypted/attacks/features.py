@@ -15,7 +15,7 @@ Features = NDArray[np.float64]
 """(count, features)."""
 View = Callable[[BfvKeyHolder, Limbs], Features]
 
-COLUMNS = 1024
+COLUMNS = 256
 """Residues of each limb, and slots, that are looked at: images fill the first slots."""
 BINS = 64
 
@@ -27,7 +27,7 @@ def residues(keys: BfvKeyHolder, limbs: Limbs) -> Features:
 
 def digits(_: BfvKeyHolder, limbs: Limbs) -> Features:
     """The bytes of the first residues."""
-    few = np.ascontiguousarray(limbs[..., : COLUMNS // 8])
+    few = np.ascontiguousarray(limbs[..., : COLUMNS // 4])
     return _flat(few.view(np.uint8))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +34,9 @@ class Diary(BfvKeyHolder):
         super().__init__(keys.parameters, keys._residues, keys.public_key())
         self.answers: list[Integers] = []
 
-    def decrypt(self, payload: bytes, count: int) -> Integers:
+    def decrypt(self, payload: bytes, count: int, *how: Any) -> Integers:
         """The slots, written down."""
-        self.answers.append(super().decrypt(payload, count))
+        self.answers.append(super().decrypt(payload, count, *how))
         return self.answers[-1]
 
 
@@ -58,11 +59,9 @@ def query(program: Program, keys: BfvKeyHolder, inputs: Mapping[str, Array]) -> 
 def _seen(program: ClientProgram, inputs: Mapping[str, Array], answers: list[Integers]) -> Iterator[Seen]:
     """The client's own graphs, run again, tell what the slots that it decrypted are."""
     values: dict[str, Array] = dict(inputs)
-    before = _run(program.prologue, values)
-    for stage, exchange, slots in zip(program.stages, program.exchanges, answers, strict=True):
-        counts = [type_.count for _, type_ in exchange.answers]
-        parts = np.split(slots, np.cumsum(counts)[:-1])
-        values |= {name: part for (name, _), part in zip(exchange.answers, parts, strict=True)}
+    before, rows = _run(program.prologue, values), iter(np.concatenate(answers))
+    for stage, exchange in zip(program.stages, program.exchanges, strict=True):
+        values |= {name: np.stack([next(rows) for _ in range(type_.count)]) for name, type_ in exchange.answers}
         after = _run(stage, values)
         yield Seen(before["Pack"], after["Unpack"])
         before = after

@@ -39,29 +39,30 @@ from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
 from enclair.runtime.backends.bfv.keys import generate_keys
 
 TERMS, LARGEST = 25, 2**11
-REPEATS = 32
+REPEATS = 64
 SERVERS = (BareEvaluator, DroppingEvaluator, RerandomisingEvaluator, BfvEvaluator)
 NAMES = ("bare sums", "primes dropped alone", "fresh masks alone", "as it is sent")
 ATTACKS = ("dividing", "elimination", "guessing", "noise")
 Row = dict[str, Any]
 
 
-def by_decryption(extent: int = 32) -> list[Row]:
-    """RED-CNN's first layer and one behind it: weights that least squares gets right after 1, 2, ... queries."""
-    program = red_cnn_head(extent)
+def by_decryption() -> list[Row]:
+    """RED-CNN's first layer, and one behind it: the part that least squares gets right after 1 and 2 queries."""
+    large, small = red_cnn_head(32), red_cnn_head(5, pad=2, outputs=1, kernel=1)
+    return [*_layers(large, 32, ((0, 5, 0), (1, 3, 1))), *_layers(small, 5, ((0, 5, 2),))]
+
+
+def _layers(program: Program, extent: int, convolutions: Sequence[tuple[int, int, int]]) -> Iterator[Row]:
+    """Layers by number, kernel and padding."""
     keys, exposures = generate_keys(program.parameters), enclair.inspect(program).exposures
     queries = [query(program, keys, noise_image(extent, seed)) for seed in (10, 11)]
-    return [
-        {
-            "layer": number + 1,
-            "unknowns": sum(system.unknowns * system.copies for system in exposures[number].systems),
-            "queries": count,
-            "predicted_queries": exposures[number].queries,
-            **_solved(program, queries[:count], number, kernel, pad),
-        }
-        for number, kernel, pad in ((0, 5, 0), (1, 3, 1))
-        for count in (1, 2)
-    ]
+    for number, kernel, pad in convolutions:
+        claim = exposures[number]
+        unknowns = sum(system.unknowns * system.copies for system in claim.systems)
+        for count in (1, 2):
+            found = _solved(program, queries[:count], number, kernel, pad)
+            stated = {"unknowns": unknowns, "queries": count, "predicted_queries": claim.queries}
+            yield {"extent": extent, "layer": number + 1, **stated, **found}
 
 
 def _solved(program: Program, queries: Sequence[Sequence[Seen]], number: int, kernel: int, pad: int) -> Row:
@@ -144,7 +145,7 @@ def show(figures: Mapping[str, Any]) -> None:
     print("Least squares on what the client decrypts, by layer: part of the weights that is exact")
     for row in figures["by_decryption"]:
         print(
-            f"  {row['layer']}: {row['unknowns']} unknowns, {row['queries']} queries of {row['predicted_queries']}"
+            f"  {row['layer']} on {row['extent']}x{row['extent']}: {row['unknowns']} unknowns, {row['queries']} queries of {row['predicted_queries']}"
             f" that inspect asks for: {row['exact']:.1%} in {row['seconds']:.2f} s"
         )
     print("Ciphertexts alone: part of the weights that is found")

@@ -144,10 +144,9 @@ def show(figures: Mapping[str, Any]) -> None:
     """Print the figures as tables."""
     print("Least squares on what the client decrypts, by layer: part of the weights that is exact")
     for row in figures["by_decryption"]:
+        where = f"{row['layer']} on {row['extent']}x{row['extent']}: {row['unknowns']} unknowns"
         asked = f"{row['queries']} of the {row['predicted_queries']} queries that inspect states"
-        print(
-            f"  {row['layer']} on {row['extent']}x{row['extent']}: {row['unknowns']} unknowns, {asked}: {row['exact']:.1%}"
-        )
+        print(f"  {where}, {asked}: {row['exact']:.1%}")
     print("Ciphertexts alone: part of the weights that is found")
     for row in figures["on_ciphertexts"]:
         parts = {name: row[name] for name in ATTACKS if row[name] is not None}

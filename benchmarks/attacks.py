@@ -40,6 +40,7 @@ from enclair.runtime.backends.bfv.keys import generate_keys
 
 TERMS, LARGEST = 25, 2**11
 REPEATS = 64
+FEWEST_PAIRS = 300
 SERVERS = (BareEvaluator, DroppingEvaluator, RerandomisingEvaluator, BfvEvaluator)
 NAMES = ("bare sums", "primes dropped alone", "fresh masks alone", "as it is sent")
 ATTACKS = ("dividing", "elimination", "guessing", "noise")
@@ -165,6 +166,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=600, help="images with their uploads, a third of them held back")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    if options.pairs < FEWEST_PAIRS:
+        parser.error(f"--pairs must be at least {FEWEST_PAIRS}, or luck could win every game; got {options.pairs}")
     figures = {
         "by_decryption": by_decryption(),
         "on_ciphertexts": on_ciphertexts(),

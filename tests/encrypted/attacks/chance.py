@@ -15,7 +15,7 @@ BINS = 64
 
 
 def is_uniform(residues: ArrayLike, modulus: int) -> bool:
-    """Whether residues fill [0, modulus) evenly: chi-square over 64 bins of equal width."""
+    """Whether residues fill [0, modulus) evenly: chi-square over 64 bins; for a modulus much above them."""
     shares = np.asarray(residues, dtype=object).reshape(-1) * BINS // modulus
     counts = np.bincount(shares.astype(np.int64), minlength=BINS)
     expected = counts.sum() / BINS

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.fixed import Quantise, Requantise
 from enclair.compiler.ir.reference import run
-from enclair.compiler.program import ClientProgram
-from enclair.runtime.backends.interface import KeyHolder
+from enclair.compiler.program import ClientProgram, Exchange
+from enclair.runtime.backends.interface import KeyHolder, Payload
 from enclair.runtime.errors import StateError, WrongRound
 from enclair.runtime.inputs import check_inputs
 from enclair.runtime.protocol import Envelope, MessageType, new_session, open_message, registration_envelope, seal
@@ -75,8 +73,8 @@ class Client:
         """
         exchange = self.program.exchanges[self._check_running(state) - 1]
         with self.watch("encrypt"):
-            slots = [state.values[name] for name, _ in exchange.uploads]
-            payload = self._keys.encrypt(np.concatenate(slots)) if slots else b""
+            payloads = [self._keys.encrypt(state.values[name], type_.encoding) for name, type_ in exchange.uploads]
+            payload = payloads[0] if len(payloads) == 1 else b"".join(payloads)
         return seal(self._envelope(MessageType.UPLOAD, state.session, state.round, exchange.upload_count), payload)
 
     def receive(self, state: ClientState, message: bytes) -> None:
@@ -90,9 +88,7 @@ class Client:
         count = exchange.answer_count
         payload = open_message(message, self._envelope(MessageType.ANSWER, state.session, state.round, count))
         with self.watch("decrypt"):
-            rows = iter(self._keys.decrypt(payload, count))
-        for name, type_ in exchange.answers:
-            state.values[name] = np.stack([next(rows) for _ in range(type_.count)])
+            state.values |= self._decrypt(exchange, payload)
         stage = self.program.stages[state.round - 1]
         state.round += 1
         self._run_stage(stage, state)
@@ -106,6 +102,16 @@ class Client:
         if state.round <= len(self.program.exchanges):
             raise WrongRound(f"the outputs come after round {len(self.program.exchanges)}, round {state.round} is due")
         return {name: state.values[name] for name in self.program.outputs}
+
+    def _decrypt(self, exchange: Exchange, payload: Payload) -> dict[str, Array]:
+        """The arrays of an answer: their ciphertexts stand one after another in the payload."""
+        arrays: dict[str, Array] = {}
+        rest, left = memoryview(payload), exchange.answer_count
+        for name, type_ in exchange.answers:
+            size = len(rest) if left == type_.count else len(rest) // left * type_.count
+            arrays[name] = self._keys.decrypt(rest[:size], type_.count, type_.encoding)
+            rest, left = rest[size:], left - type_.count
+        return arrays
 
     def _run_stage(self, stage: Graph, state: ClientState) -> None:
         def count_saturations(node: Node, args: tuple[Array, ...], _: Array) -> None:

@@ -14,42 +14,24 @@ post-processing.
 
 The claim is about the ciphertext alone: the decrypted values still say what they say.
 
-This is the one piece of encryption that is not OpenFHE's. The noise is uniform over the integers in ``[0, W)``, written
-in digits base a prime t' that is 1 modulo 2N: ``e = sum_i d_i t'^i``, each digit uniform in ``[0, t')``, ``W =
-t'^count``. A polynomial with coefficients uniform modulo t' has slots uniform modulo t', because packing is a
-bijection, so OpenFHE makes each digit from N uniform integers.
+This is the one piece of encryption that is not OpenFHE's. Each coefficient of ``e`` is ``flood_noise_bits`` bits from
+the system's random source.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from enclair.compiler.parameters import BfvParameters, flood_noise_bits, largest_prime, max_plaintext_bits
 
-
-@dataclass(frozen=True, slots=True)
-class FloodDigits:
-    """Base and number of digits of the flooding noise."""
-
-    base: int
-    count: int
-
-    @property
-    def width(self) -> int:
-        """The noise is uniform in [0, width)."""
-        return math.prod([self.base] * self.count)
-
-
-def flood_digits(parameters: BfvParameters) -> FloodDigits:
-    """The digits whose width comes closest to 2^flood_noise_bits from below."""
-    width_bits = flood_noise_bits(parameters)
-    count = math.ceil(width_bits / max_plaintext_bits(parameters.ring_dim, parameters.prime_bits))
-    return FloodDigits(largest_prime(math.floor(2 ** (width_bits / count)), parameters.ring_dim), count)
+def flooding_noise(bits: int, count: int) -> NDArray[np.uint64]:
+    """(words, count) words, the lower first: ``count`` numbers uniform in [0, 2^bits)."""
+    words = -(-bits // 64)
+    drawn = np.frombuffer(os.urandom(8 * words * count), dtype="<u8").reshape(words, count).astype(np.uint64)
+    drawn[words - 1] &= np.uint64(2 ** (bits - 64 * (words - 1)) - 1)
+    return drawn
 
 
 def uniform_integers(modulus: int, count: int) -> NDArray[np.int64]:

@@ -89,7 +89,7 @@ def new_session() -> str:
     return os.urandom(16).hex()
 
 
-def seal(envelope: Envelope, payload: bytes) -> bytes:
+def seal(envelope: Envelope, payload: bytes | bytearray | memoryview) -> bytes:
     """The message."""
     header = _HEADER.pack(
         MAGIC,

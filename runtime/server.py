@@ -10,17 +10,17 @@ from enclair.compiler.ir.graph import Node
 from enclair.compiler.ir.types import CipherType
 from enclair.compiler.parameters import BfvParameters
 from enclair.compiler.program import Program, Round
-from enclair.runtime.backends.interface import Evaluator
+from enclair.runtime.backends.interface import Evaluator, Payload
 from enclair.runtime.errors import InsecureParameters, WrongKey, WrongRound
 from enclair.runtime.executor import run_server_graph
 from enclair.runtime.protocol import Envelope, MessageType, check_due, read_message, registration_envelope, seal
 from enclair.runtime.stopwatch import Stopwatch
 from enclair.runtime.store import MemoryStore, Store, only
 
-Cipher = TypeVar("Cipher")
+Batch = TypeVar("Batch")
 
 
-class Server(Generic[Cipher]):
+class Server(Generic[Batch]):
     """Serves a program to the owner of one key.
 
     Args:
@@ -37,8 +37,8 @@ class Server(Generic[Cipher]):
     def __init__(
         self,
         program: Program,
-        evaluator: Evaluator[Cipher],
-        store: Store[Cipher] | None = None,
+        evaluator: Evaluator[Batch],
+        store: Store[Batch] | None = None,
         *,
         allow_insecure: bool = False,
         observe: Callable[[Node], None] | None = None,
@@ -47,7 +47,7 @@ class Server(Generic[Cipher]):
         self.program = program
         self.watch = Stopwatch()
         self._evaluator = evaluator
-        self._store: Store[Cipher] = MemoryStore() if store is None else store
+        self._store: Store[Batch] = MemoryStore() if store is None else store
         self.observe = observe
         self._digests = (program.digest(), program.parameters.digest())
 
@@ -63,14 +63,15 @@ class Server(Generic[Cipher]):
         envelope = self._check_due(came)
         round_ = self.program.rounds[envelope.round - 1]
         with self.watch("load"):
-            uploads = self._load(round_, payload)
+            inputs = self._load(round_, payload)
         self._store.claim(envelope.session, envelope.round)
-        values = self._store.kept(envelope.session) | uploads
+        inputs = self._store.kept(envelope.session) | inputs
         with self.watch("sums"):
-            values |= run_server_graph(round_.server, values, self._evaluator, self.observe)
+            values = only(inputs, kept_after(self.program, envelope.round))
+            values |= run_server_graph(round_.server, inputs, self._evaluator, self.observe)
         self._store.keep(envelope.session, only(values, kept_after(self.program, envelope.round)))
         with self.watch("answer"):
-            answers = self._evaluator.answer([c for name, _ in round_.exchange.answers for c in values[name]])
+            answers = self._answer(round_, values)
         return seal(replace(envelope, type=MessageType.ANSWER, count=round_.exchange.answer_count), answers)
 
     def _check_due(self, came: Envelope) -> Envelope:
@@ -84,9 +85,15 @@ class Server(Generic[Cipher]):
         check_due(replace(due, count=self.program.rounds[came.round - 1].exchange.upload_count), came)
         return due
 
-    def _load(self, round_: Round, payload: bytes) -> dict[str, list[Cipher]]:
-        ciphers = iter(self._evaluator.load(payload, round_.exchange.upload_count))
-        return {name: [next(ciphers) for _ in range(type_.count)] for name, type_ in round_.exchange.uploads}
+    def _load(self, round_: Round, payload: Payload) -> dict[str, Batch]:
+        uploads = round_.exchange.uploads
+        batch = self._evaluator.load(payload, round_.exchange.upload_count)
+        parts = self._evaluator.split(batch, [type_.count for _, type_ in uploads])
+        return {name: part for (name, _), part in zip(uploads, parts, strict=True)}
+
+    def _answer(self, round_: Round, values: Mapping[str, Batch]) -> Payload:
+        batches = [values[name] for name, _ in round_.exchange.answers]
+        return self._evaluator.answer(self._evaluator.concat(batches))
 
 
 def read_registration(program: Program, message: bytes, *, allow_insecure: bool = False) -> bytes:
@@ -103,7 +110,7 @@ def read_registration(program: Program, message: bytes, *, allow_insecure: bool 
     return public_key
 
 
-def check_key(evaluator: Evaluator[Cipher], key_id: str) -> None:
+def check_key(evaluator: Evaluator[Batch], key_id: str) -> None:
     """Refuse a public key that is not the one its message names.
 
     Raises:

@@ -15,10 +15,10 @@ from typing import Generic, Protocol, TypeVar
 from enclair.runtime.backends.interface import Evaluator
 from enclair.runtime.errors import RepeatedRound, StateError, WrongRound
 
-Cipher = TypeVar("Cipher")
+Batch = TypeVar("Batch")
 
 
-class Store(Protocol[Cipher]):
+class Store(Protocol[Batch]):
     """Kept ciphertexts and served rounds by session."""
 
     def claim(self, session: str, round_: int) -> None:
@@ -29,10 +29,10 @@ class Store(Protocol[Cipher]):
             WrongRound: the round before it was not.
         """
 
-    def keep(self, session: str, values: Mapping[str, list[Cipher]]) -> None:
+    def keep(self, session: str, values: Mapping[str, Batch]) -> None:
         """Remember these ciphertext arrays, and forget all others of the session."""
 
-    def kept(self, session: str) -> dict[str, list[Cipher]]:
+    def kept(self, session: str) -> dict[str, Batch]:
         """The ciphertext arrays last kept.
 
         Raises:
@@ -40,7 +40,7 @@ class Store(Protocol[Cipher]):
         """
 
 
-class MemoryStore(Generic[Cipher]):
+class MemoryStore(Generic[Batch]):
     """A store that lives as long as the process.
 
     It forgets the values of a session after its last round, not its rounds.
@@ -48,32 +48,32 @@ class MemoryStore(Generic[Cipher]):
 
     def __init__(self) -> None:
         self._served: dict[str, int] = {}
-        self._values: dict[str, dict[str, list[Cipher]]] = {}
+        self._values: dict[str, dict[str, Batch]] = {}
 
     def claim(self, session: str, round_: int) -> None:
         """Note that the round is being served; see ``Store.claim``."""
         check_order(session, round_, self._served.get(session, 0))
         self._served[session] = round_
 
-    def keep(self, session: str, values: Mapping[str, list[Cipher]]) -> None:
+    def keep(self, session: str, values: Mapping[str, Batch]) -> None:
         """Remember these ciphertext arrays."""
         self._values.pop(session, None)
         if values:
             self._values[session] = dict(values)
 
-    def kept(self, session: str) -> dict[str, list[Cipher]]:
+    def kept(self, session: str) -> dict[str, Batch]:
         """The ciphertext arrays last kept."""
         return self._values.get(session, {})
 
 
-class DirectoryStore(Generic[Cipher]):
+class DirectoryStore(Generic[Batch]):
     """A store in files, for servers that are a process per round.
 
     ``KEY/SESSION/round-N`` exists once round N is being served; ``KEY/SESSION/NAME.ciphers`` holds a kept array:
     sha256, then the payload.
     """
 
-    def __init__(self, directory: Path, evaluator: Evaluator[Cipher], counts: Mapping[str, int]) -> None:
+    def __init__(self, directory: Path, evaluator: Evaluator[Batch], counts: Mapping[str, int]) -> None:
         """Use a directory.
 
         Args:
@@ -95,26 +95,29 @@ class DirectoryStore(Generic[Cipher]):
         except FileExistsError:
             check_order(session, round_, round_)
 
-    def keep(self, session: str, values: Mapping[str, list[Cipher]]) -> None:
+    def keep(self, session: str, values: Mapping[str, Batch]) -> None:
         """Remember these ciphertext arrays."""
         folder = self._folder(session)
         for old in folder.glob("*.ciphers"):
             old.unlink()
         for name, ciphers in values.items():
             payload = self._evaluator.dump(ciphers)
-            self._file(session, name).write_bytes(hashlib.sha256(payload).digest() + payload)
+            with self._file(session, name).open("wb") as out:
+                out.write(hashlib.sha256(payload).digest())
+                out.write(payload)
 
-    def kept(self, session: str) -> dict[str, list[Cipher]]:
+    def kept(self, session: str) -> dict[str, Batch]:
         """The ciphertext arrays last kept; see ``Store.kept``."""
         names = [name for name in self._counts if self._file(session, name).exists()]
         return {name: self._read(session, name) for name in names}
 
-    def _read(self, session: str, name: str) -> list[Cipher]:
+    def _read(self, session: str, name: str) -> Batch:
         file = self._file(session, name)
         data = file.read_bytes()
-        if hashlib.sha256(data[32:]).digest() != data[:32]:
+        payload = memoryview(data)[32:]
+        if hashlib.sha256(payload).digest() != data[:32]:
             raise StateError(f"{file} was altered or cut: start a new session")
-        return self._evaluator.load(data[32:], self._counts[name])
+        return self._evaluator.load(payload, self._counts[name])
 
     def _folder(self, session: str) -> Path:
         """Sessions belong to a key: nobody can use up the rounds of another's session."""
@@ -140,6 +143,6 @@ def check_order(session: str, round_: int, served: int) -> None:
         )
 
 
-def only(values: Mapping[str, list[Cipher]], names: Collection[str]) -> dict[str, list[Cipher]]:
+def only(values: Mapping[str, Batch], names: Collection[str]) -> dict[str, Batch]:
     """The values with these names."""
     return {name: ciphers for name, ciphers in values.items() if name in names}

@@ -118,7 +118,7 @@ def _run(graph: Graph, known: dict[str, Type], where: str) -> None:
 
 
 def _in_the_clear(type_: CipherType) -> SlotsType:
-    return SlotsType(type_.count, type_.slots, type_.scale_bits)
+    return SlotsType(type_.count, type_.slots, type_.scale_bits, type_.encoding)
 
 
 def _listed(types: Mapping[str, Type]) -> str:

@@ -1,8 +1,8 @@
-"""Layouts: which element of a tensor each slot of each ciphertext holds.
+"""Layouts: which element of a tensor each slot, or coefficient, of each ciphertext holds.
 
 Every layout is one table, ``index()``: an int array (count, slots) of positions in the C-ordered flat tensor, -1 for
 a slot that holds nothing (it is encoded as zero, and ignored when decoded). Encoding and decoding know that table and
-nothing else.
+nothing else. ``encoding_of`` says whether the integers are slots or coefficients of the plaintext.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.ops.base import register_struct
+from enclair.compiler.ir.types import Encoding
 
 Index = NDArray[np.int64]
 
@@ -289,6 +290,51 @@ class SlotSums:
 
 @register_struct
 @dataclass(frozen=True, slots=True)
+class Coefficients:
+    """The rows of a matrix (rows, features) in coefficients, for products with polynomials in Y = X^``span``.
+
+    Ciphertext (chunk, g) holds feature g * ``features`` + r of row chunk * span + i in coefficient (r * step) * span
+    + i: the features of a row stand ``step`` powers of Y apart. See ``packing/polynomials.py``.
+    """
+
+    shape: tuple[int, ...]
+    span: int
+    features: int
+    step: int
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Coefficients of one element are copies (there is one)."""
+        return False
+
+    @property
+    def chunks(self) -> int:
+        """How often the rows fill the ``span`` coefficients between two powers of Y."""
+        return -(-prod(self.shape[:-1]) // self.span)
+
+    @property
+    def groups(self) -> int:
+        """Ciphertexts needed for all features of one chunk of rows."""
+        return -(-self.shape[-1] // self.features)
+
+    @property
+    def count(self) -> int:
+        """Number of ciphertexts."""
+        return self.chunks * self.groups
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        rows, features = prod(self.shape[:-1]), self.shape[-1]
+        axes = (self.chunks, self.groups, self.slots // self.span, self.span)
+        chunk, group, power, i = np.meshgrid(*map(np.arange, axes), indexing="ij", sparse=True)
+        row, feature = chunk * self.span + i, group * self.features + power // self.step
+        held = (row < rows) & (feature < features) & (power % self.step == 0) & (power // self.step < self.features)
+        return np.where(held, row * features + feature, -1).reshape(self.count, self.slots)
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
 class Viewed:
     """Another layout's ciphertexts under a new tensor shape with the same flat order (a Reshape costs nothing)."""
 
@@ -314,6 +360,13 @@ class Viewed:
         """See ``Layout``."""
         table: Index = self.base.index()
         return table
+
+
+def encoding_of(layout: Layout) -> Encoding:
+    """Whether a layout names slots or coefficients."""
+    while isinstance(layout, Viewed):
+        layout = layout.base
+    return Encoding.COEFFICIENTS if isinstance(layout, Coefficients) else Encoding.SLOTS
 
 
 def summands(layout: Layout) -> int:

@@ -13,9 +13,11 @@ from enclair.compiler.ir.ops.packed import (
     AddCiphers,
     AddPlain,
     ConcatCiphers,
+    HideUnheld,
     LinearCombination,
     MaskSlots,
     Pack,
+    PolynomialCombination,
     SelectCiphers,
     SlotCombination,
     SubtractCiphers,
@@ -26,7 +28,8 @@ from enclair.compiler.ir.types import TensorType
 FIXED_POINT = (Quantise, Requantise, Dequantise, Shift)
 CLIENT_PACKING = (Pack, Unpack)
 ON_CIPHERS = (
-    LinearCombination, SlotCombination, MaskSlots, AddPlain, AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers,
+    LinearCombination, SlotCombination, PolynomialCombination, MaskSlots, HideUnheld, AddPlain, AddCiphers,
+    SubtractCiphers, ConcatCiphers, SelectCiphers,
 )  # fmt: skip
 
 

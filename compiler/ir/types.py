@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TypeAlias
 
 from enclair.compiler.ir.errors import ParseError
@@ -41,6 +42,17 @@ class TensorType:
         return f"real<{extents}>" if self.scale_bits is None else f"fixed<{extents}, 2^{-self.scale_bits}>"
 
 
+class Encoding(Enum):
+    """How N integers are a plaintext polynomial of BFV: its values at N points, or its N coefficients.
+
+    Sums and products with an integer are the same in both. A product of polynomials multiplies slot by slot; on
+    coefficients it is a negacyclic convolution.
+    """
+
+    SLOTS = "slots"
+    COEFFICIENTS = "coefficients"
+
+
 @dataclass(frozen=True, slots=True)
 class SlotsType:
     """``count`` vectors of ``slots`` fixed-point integers, in the clear on the client."""
@@ -48,9 +60,10 @@ class SlotsType:
     count: int
     slots: int
     scale_bits: int
+    encoding: Encoding = Encoding.SLOTS
 
     def __str__(self) -> str:
-        return f"slots<{self.count}x{self.slots}, 2^{-self.scale_bits}>"
+        return f"slots<{self.count}x{self.slots}, 2^{-self.scale_bits}{_suffix(self.encoding)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +73,20 @@ class CipherType:
     count: int
     slots: int
     scale_bits: int
+    encoding: Encoding = Encoding.SLOTS
 
     def __str__(self) -> str:
-        return f"cipher<{self.count}x{self.slots}, 2^{-self.scale_bits}>"
+        return f"cipher<{self.count}x{self.slots}, 2^{-self.scale_bits}{_suffix(self.encoding)}>"
 
 
 Type: TypeAlias = TensorType | SlotsType | CipherType
 
 _EXTENTS = "[0-9]{1,12}(?:x[0-9]{1,12})*"
-_PATTERN = re.compile(rf"(real|fixed|slots|cipher)<((?:{_EXTENTS})?)(?:, 2\^(-?[0-9]{{1,6}}))?>")
+_PATTERN = re.compile(rf"(real|fixed|slots|cipher)<((?:{_EXTENTS})?)(?:, 2\^(-?[0-9]{{1,6}}))?(, coefficients)?>")
+
+
+def _suffix(encoding: Encoding) -> str:
+    return "" if encoding is Encoding.SLOTS else f", {encoding.value}"
 
 
 def parse_type(text: str) -> Type:
@@ -76,12 +94,13 @@ def parse_type(text: str) -> Type:
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise ParseError(f"a type looks like real<1x3x8x8> or fixed<4, 2^-12>, got {text!r}")
-    kind, extents, exponent = match.groups()
+    kind, extents, exponent, coefficients = match.groups()
     shape = tuple(int(extent) for extent in extents.split("x")) if extents else ()
-    if kind == "real" and exponent is None:
+    if kind == "real" and exponent is None and coefficients is None:
         return TensorType(shape)
-    if kind == "fixed" and exponent is not None:
+    if kind == "fixed" and exponent is not None and coefficients is None:
         return TensorType(shape, -int(exponent))
     if kind in ("slots", "cipher") and exponent is not None and len(shape) == 2:
-        return (SlotsType if kind == "slots" else CipherType)(shape[0], shape[1], -int(exponent))
+        encoding = Encoding.SLOTS if coefficients is None else Encoding.COEFFICIENTS
+        return (SlotsType if kind == "slots" else CipherType)(shape[0], shape[1], -int(exponent), encoding)
     raise ParseError(f"type {text!r} has the wrong number of parts for {kind}")

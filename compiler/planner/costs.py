@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import log2
 
 import numpy as np
@@ -13,8 +13,10 @@ from enclair.compiler.ir.ops.packed import (
     AddCiphers,
     AddPlain,
     ConcatCiphers,
+    HideUnheld,
     LinearCombination,
     MaskSlots,
+    PolynomialCombination,
     SelectCiphers,
     SlotCombination,
     SubtractCiphers,
@@ -38,6 +40,7 @@ class OpCosts:
     encrypt: float = 4.1
     decrypt: float = 0.6
     multiply: float = 0.25
+    polynomial_product: float = 0.05
     add: float = 0.08
     answer: float = 6.0
     megabyte: float = 8.0
@@ -47,11 +50,16 @@ class OpCosts:
 class StageCost:
     """What one server stage takes: ciphertexts each way and server operations."""
 
-    uploads: int
-    answers: int
-    multiplications: int
-    encodings: int
-    additions: int
+    uploads: int = 0
+    answers: int = 0
+    multiplications: int = 0
+    polynomial_products: int = 0
+    encodings: int = 0
+    additions: int = 0
+
+    def __add__(self, other: StageCost) -> StageCost:
+        """The cost of both."""
+        return StageCost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def milliseconds(self, ring_dim: int, limbs: int, costs: OpCosts) -> float:
         """Client, server and wire together, one thread."""
@@ -60,6 +68,7 @@ class StageCost:
             self.uploads * costs.encrypt
             + self.answers * (costs.decrypt + costs.answer)
             + self.multiplications * costs.multiply
+            + self.polynomial_products * costs.polynomial_product
             + self.encodings * costs.encode
             + self.additions * costs.add
         )
@@ -69,7 +78,7 @@ class StageCost:
 
 def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
     """Count the operations of a packed server graph."""
-    multiplications = encodings = additions = 0
+    multiplications = polynomial_products = encodings = additions = 0
     for node in graph.nodes:
         count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
         match node.op:
@@ -84,14 +93,16 @@ def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
                 masked = node.op.masked()[0].size
                 multiplications += masked
                 encodings += masked
-            case AddPlain():
+            case PolynomialCombination():
+                polynomial_products += node.op.source.count * node.op.target.groups
+            case AddPlain() | HideUnheld():
                 encodings += count
                 additions += count
             case AddCiphers() | SubtractCiphers():
                 additions += count
             case _:
                 pass
-    return StageCost(uploads, answers, multiplications, encodings, additions)
+    return StageCost(uploads, answers, multiplications, polynomial_products, encodings, additions)
 
 
 def noise_growth(graph: Graph, slot_vector_bits: float, known: Mapping[str, float]) -> dict[str, float]:
@@ -118,11 +129,14 @@ def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: 
         case SlotCombination():
             rows = graph.constant(node.args[1])
             return args[0] + slot_vector_bits + log2(max(1, int(np.bincount(rows).max(initial=1))))
+        case PolynomialCombination():
+            magnitudes = np.abs(node.op.polynomials(graph.constant(node.args[1]))).sum(axis=(1, 2))
+            return args[0] + log2(max(1, int(magnitudes.max(initial=1))))
         case MaskSlots():
             return args[0] + slot_vector_bits
         case AddCiphers() | SubtractCiphers():
             return log2(sum(2.0**bits for bits in args))
-        case AddPlain():
+        case AddPlain() | HideUnheld():
             return log2(2.0 ** args[0] + PLAIN_NOISE)
         case SelectCiphers() | ConcatCiphers():
             return max(args)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from enclair.compiler.ir.ops.packed import terms
+from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.exact import Exact, scalar_sums, vector_sums
+from enclair.runtime.backends.exact import Exact, polynomial_sums, scalar_sums, vector_sums
 from enclair.runtime.backends.integers import check_integers, check_slots
-from enclair.runtime.backends.interface import Integers
+from enclair.runtime.backends.interface import Flags, Integers, Payload
 from enclair.runtime.errors import PayloadError, ValueRangeError
+from enclair.runtime.flood import uniform_integers
 
 KEY_ID = "0" * 32
 LARGEST = 2**62 - 1
@@ -26,48 +29,75 @@ class ClearEvaluator:
         """There is no key: zeros."""
         return KEY_ID
 
-    def load(self, payload: bytes, count: int) -> list[Integers]:
+    def load(self, payload: Payload, count: int) -> Integers:
         """The rows of a payload; see ``Evaluator.load``."""
-        return list(read_rows(payload, count, self.parameters.slots))
+        return read_rows(payload, count, self.parameters.slots)
 
-    def dump(self, x: list[Integers]) -> bytes:
+    def dump(self, x: Integers) -> Payload:
         """The payload of rows."""
-        return b"".join(row.astype("<i8", copy=False).tobytes() for row in x)
+        return x.astype("<i8", copy=False).tobytes()
+
+    def count(self, x: Integers) -> int:
+        """Number of rows."""
+        return len(x)
+
+    def split(self, x: Integers, counts: Sequence[int]) -> list[Integers]:
+        """Runs of so many rows each."""
+        return split_rows(x, counts)
+
+    def concat(self, batches: Sequence[Integers]) -> Integers:
+        """All rows."""
+        return np.concatenate(batches)
+
+    def select(self, x: Integers, numbers: Integers) -> Integers:
+        """The rows with these numbers."""
+        return x[numbers]
 
     def linear_combination(
-        self, x: list[Integers], gather: Integers, weights: Integers, scatter: Integers, outputs: int
-    ) -> list[Integers]:
+        self, x: Integers, gather: Integers, weights: Integers, scatter: Integers, outputs: int
+    ) -> Integers:
         """Exact sums; see ``Evaluator.linear_combination``.
 
         Raises:
             ValueRangeError: a sum does not fit 62 bits.
         """
-        rows, cols, values = terms(gather, weights, scatter)
-        return _fitting(scalar_sums(np.stack(x), rows, cols, values, outputs))
+        return _fitting(scalar_sums(x, gather, weights, scatter, outputs))
 
     def slot_combination(
-        self, x: list[Integers], rows: Integers, cols: Integers, vectors: Integers, outputs: int
-    ) -> list[Integers]:
+        self, x: Integers, rows: Integers, cols: Integers, vectors: Integers, outputs: int
+    ) -> Integers:
         """Exact sums; see ``Evaluator.slot_combination``.
 
         Raises:
             ValueRangeError: a sum does not fit 62 bits.
         """
-        return _fitting(vector_sums(np.stack(x), rows, cols, vectors, outputs))
+        return _fitting(vector_sums(x, rows, cols, vectors, outputs))
 
-    def add_vectors(self, x: list[Integers], vectors: Integers) -> list[Integers]:
+    def polynomial_combination(self, x: Integers, weights: Integers, chunks: int) -> Integers:
+        """Exact sums; see ``Evaluator.polynomial_combination``.
+
+        Raises:
+            ValueRangeError: a sum does not fit 62 bits.
+        """
+        return _fitting(polynomial_sums(x, weights, chunks))
+
+    def add_vectors(self, x: Integers, vectors: Integers, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """Each row plus its vector."""
-        return _fitting(np.stack(x) + vectors)
+        return _fitting(x + vectors)
 
-    def add(self, x: list[Integers], y: list[Integers]) -> list[Integers]:
+    def hide(self, x: Integers, unheld: Flags, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
+        """Random integers where nothing is held, whatever was there."""
+        return np.where(unheld, random_rows(unheld, LARGEST), x)
+
+    def add(self, x: Integers, y: Integers) -> Integers:
         """The sums, row by row."""
-        return _fitting(np.stack(x) + np.stack(y))
+        return _fitting(x + y)
 
-    def subtract(self, x: list[Integers], y: list[Integers]) -> list[Integers]:
+    def subtract(self, x: Integers, y: Integers) -> Integers:
         """The differences, row by row."""
-        return _fitting(np.stack(x) - np.stack(y))
+        return _fitting(x - y)
 
-    def answer(self, x: list[Integers]) -> bytes:
+    def answer(self, x: Integers) -> Payload:
         """The rows."""
         return self.dump(x)
 
@@ -87,18 +117,18 @@ class ClearKeyHolder:
         """There is none."""
         return b""
 
-    def encrypt(self, values: Integers) -> bytes:
+    def encrypt(self, values: Integers, encoding: Encoding = Encoding.SLOTS) -> Payload:  # noqa: ARG002
         """The rows as they are; see ``KeyHolder.encrypt``."""
         check_integers("a value to encrypt", values, LARGEST)
         check_slots("values to encrypt", values, (len(values), self.parameters.slots))
         return values.astype("<i8", copy=False).tobytes()
 
-    def decrypt(self, payload: bytes, count: int) -> Integers:
+    def decrypt(self, payload: Payload, count: int, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """The rows as they are; see ``KeyHolder.decrypt``."""
         return read_rows(payload, count, self.parameters.slots)
 
 
-def read_rows(payload: bytes, count: int, slots: int) -> Integers:
+def read_rows(payload: Payload, count: int, slots: int) -> Integers:
     """The int64 rows of a payload.
 
     Raises:
@@ -109,7 +139,20 @@ def read_rows(payload: bytes, count: int, slots: int) -> Integers:
     return np.frombuffer(payload, dtype="<i8").reshape(count, slots).astype(np.int64)
 
 
-def _fitting(sums: Exact) -> list[Integers]:
+def split_rows(x: Integers, counts: Sequence[int]) -> list[Integers]:
+    """Runs of so many rows each, without a copy."""
+    stops = np.cumsum(counts, dtype=np.int64).tolist()
+    return [x[stop - count : stop] for stop, count in zip(stops, counts, strict=True)]
+
+
+def random_rows(flags: Flags, modulus: int) -> Integers:
+    """(count, slots): integers uniform modulo an odd modulus where there is a flag, zero elsewhere."""
+    out = np.zeros(flags.shape, dtype=np.int64)
+    out[flags] = uniform_integers(modulus, int(flags.sum()))
+    return out
+
+
+def _fitting(sums: Exact) -> Integers:
     """Rows of int64. Two summands below 2^62 cannot overflow int64, so a sum beyond 2^62 is seen here.
 
     Raises:
@@ -119,4 +162,4 @@ def _fitting(sums: Exact) -> list[Integers]:
         raise ValueRangeError(
             "a sum of the server does not fit 62 bits: compile with fewer bits for weights or activations"
         )
-    return list(sums.astype(np.int64, copy=False))
+    return sums.astype(np.int64, copy=False)

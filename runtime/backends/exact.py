@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from enclair.compiler.ir.integer_math import matmul
+from enclair.compiler.ir.ops.packed import PolynomialCombination, terms
 from enclair.runtime.backends.interface import Integers
 
 Exact = NDArray[Any]
@@ -19,12 +21,17 @@ def weight_matrix(rows: Integers, cols: Integers, values: NDArray[Any], shape: t
     return csr_array((values, (rows, cols)), shape=shape)
 
 
-def scalar_sums(x: Integers, rows: Integers, cols: Integers, weights: Integers, outputs: int) -> Exact:
-    """out[rows[i]] += weights[i] x[cols[i]] on x (count, slots)."""
-    magnitudes = weight_matrix(rows, cols, np.abs(weights).astype(np.float64), (outputs, len(x))).sum(axis=1)
-    if _fits(magnitudes.max(initial=0.0) * _largest(x)):
-        return np.asarray(weight_matrix(rows, cols, weights, (outputs, len(x))) @ x)
-    return _object_sums(x, rows, cols, weights[:, None], outputs)
+def scalar_sums(x: Integers, gather: Integers, weights: Integers, scatter: Integers, outputs: int) -> Exact:
+    """out[scatter[g, o, p]] = sum_k weights[g, o, k] x[gather[g, p, k]] on x (count, slots)."""
+    if not _fits(_row_sum(weights, axis=2) * _largest(x)):
+        rows, cols, values = terms(gather, weights, scatter)
+        return _object_sums(x, rows, cols, values[:, None], outputs)
+    out = np.zeros((outputs, x.shape[1]), dtype=np.int64)
+    for group, position in np.ndindex(gather.shape[:2]):
+        cols, rows = gather[group, position], scatter[group, :, position]
+        sums = matmul(weights[group][np.ix_(rows >= 0, cols >= 0)], x[cols[cols >= 0]])
+        out[rows[rows >= 0]] = sums
+    return out
 
 
 def vector_sums(x: Integers, rows: Integers, cols: Integers, vectors: Integers, outputs: int) -> Exact:
@@ -38,11 +45,30 @@ def vector_sums(x: Integers, rows: Integers, cols: Integers, vectors: Integers, 
     return out
 
 
+def polynomial_sums(x: Integers, weights: Integers, chunks: int) -> Exact:
+    """out[chunk, o] = sum_k weights[o, k](Y) x[chunk, k] on coefficients x (chunks * inputs, N)."""
+    if _fits(_row_sum(weights, axis=(1, 2)) * _largest(x)):
+        return PolynomialCombination(chunks).evaluate(x, weights)
+    outputs, inputs, blocks = weights.shape
+    slots = x.shape[1]
+    out = np.zeros((chunks, outputs, slots), dtype=object)
+    wide = x.astype(object).reshape(chunks, inputs, slots)
+    for o, k, power in zip(*np.nonzero(weights), strict=True):
+        moved = np.roll(wide[:, k], power * (slots // blocks), axis=1)
+        moved[:, : power * (slots // blocks)] *= -1
+        out[:, o] += int(weights[o, k, power]) * moved
+    return out.reshape(-1, slots)
+
+
 def _object_sums(x: Integers, rows: Integers, cols: Integers, factors: Integers, outputs: int) -> Exact:
     out = np.zeros((outputs, x.shape[1]), dtype=object)
     for row, col, factor in zip(rows, cols, factors.astype(object), strict=True):
         out[row] += factor * x[col].astype(object)
     return out
+
+
+def _row_sum(weights: Integers, axis: int | tuple[int, ...]) -> float:
+    return float(np.abs(weights.astype(np.float64)).sum(axis=axis).max(initial=0.0))
 
 
 def _largest(x: Integers) -> float:

@@ -7,7 +7,7 @@ modulo each.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.ops.packed import terms
+from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import (
     BfvParameters,
     flood_noise_bits,
@@ -23,20 +24,29 @@ from enclair.compiler.parameters import (
     sum_room_bits,
     zero_noise_bits,
 )
-from enclair.runtime.backends.exact import Exact, scalar_sums, vector_sums, weight_matrix
+from enclair.runtime.backends.clear import random_rows
+from enclair.runtime.backends.exact import Exact, polynomial_sums, scalar_sums, vector_sums, weight_matrix
 from enclair.runtime.backends.integers import centred, check_integers, check_slots
-from enclair.runtime.backends.interface import Integers
+from enclair.runtime.backends.interface import Flags, Integers, Payload
 from enclair.runtime.errors import NoiseExhausted, PayloadError
 
 KEY_ID = "0" * 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SimulatedCipher:
-    """What a ciphertext holds: its slots, and a bound of its noise under each plaintext modulus."""
+class SimulatedBatch:
+    """What ciphertexts hold.
+
+    Args:
+        slots: (count, slots), or coefficients.
+        noise: (count, moduli), a bound of the noise under each plaintext modulus.
+    """
 
     slots: Integers
     noise: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.slots)
 
 
 class SimulatedEvaluator:
@@ -54,58 +64,100 @@ class SimulatedEvaluator:
         """There is no key: zeros."""
         return KEY_ID
 
-    def load(self, payload: bytes, count: int) -> list[SimulatedCipher]:
+    def load(self, payload: Payload, count: int) -> SimulatedBatch:
         """The ciphertexts of a payload; see ``Evaluator.load``."""
-        return read_ciphers(payload, count, self.parameters)
+        return read_batch(payload, count, self.parameters)
 
-    def dump(self, x: list[SimulatedCipher]) -> bytes:
-        """The payload of ciphertexts: slots, then noise, as eight bytes each."""
-        return write_ciphers(x)
+    def dump(self, x: SimulatedBatch) -> Payload:
+        """The payload of ciphertexts: of each its slots, then its noise, as eight bytes each."""
+        return write_batch(x)
+
+    def count(self, x: SimulatedBatch) -> int:
+        """Number of ciphertexts."""
+        return len(x)
+
+    def split(self, x: SimulatedBatch, counts: Sequence[int]) -> list[SimulatedBatch]:
+        """Runs of so many ciphertexts each."""
+        stops = np.cumsum(counts, dtype=np.int64).tolist()
+        runs = [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+        return [SimulatedBatch(x.slots[run], x.noise[run]) for run in runs]
+
+    def concat(self, batches: Sequence[SimulatedBatch]) -> SimulatedBatch:
+        """All ciphertexts."""
+        return SimulatedBatch(
+            np.concatenate([batch.slots for batch in batches]), np.concatenate([batch.noise for batch in batches])
+        )
+
+    def select(self, x: SimulatedBatch, numbers: Integers) -> SimulatedBatch:
+        """The ciphertexts with these numbers."""
+        return SimulatedBatch(x.slots[numbers], x.noise[numbers])
 
     def linear_combination(
-        self, x: list[SimulatedCipher], gather: Integers, weights: Integers, scatter: Integers, outputs: int
-    ) -> list[SimulatedCipher]:
+        self, x: SimulatedBatch, gather: Integers, weights: Integers, scatter: Integers, outputs: int
+    ) -> SimulatedBatch:
         """Sums modulo t; see ``Evaluator.linear_combination``.
 
         The noise grows by the sum of the magnitudes of the weights.
         """
         check_integers("a weight", weights, self.parameters.largest_value)
         rows, cols, values = terms(gather, weights, scatter)
-        growth = [np.abs(centred(values, t)).astype(np.float64) for t in self.parameters.plaintext_moduli]
-        noise = self._grown(x, rows, cols, growth, outputs)
-        return self._ciphers(scalar_sums(_slots(x), rows, cols, values, outputs), noise)
+        noise = self._grown(x, rows, cols, self._magnitudes(values), outputs)
+        return self._batch(scalar_sums(x.slots, gather, weights, scatter, outputs), noise)
 
     def slot_combination(
-        self, x: list[SimulatedCipher], rows: Integers, cols: Integers, vectors: Integers, outputs: int
-    ) -> list[SimulatedCipher]:
+        self, x: SimulatedBatch, rows: Integers, cols: Integers, vectors: Integers, outputs: int
+    ) -> SimulatedBatch:
         """Sums modulo t; see ``Evaluator.slot_combination``. The noise grows by N t for each term."""
         check_integers("a factor", vectors, self.parameters.largest_value)
         term = np.full(len(rows), 2.0 ** slot_vector_bits(self.parameters))
         noise = self._grown(x, rows, cols, [term] * len(self.parameters.plaintext_moduli), outputs)
-        return self._ciphers(vector_sums(_slots(x), rows, cols, vectors, outputs), noise)
+        return self._batch(vector_sums(x.slots, rows, cols, vectors, outputs), noise)
 
-    def add_vectors(self, x: list[SimulatedCipher], vectors: Integers) -> list[SimulatedCipher]:
+    def polynomial_combination(self, x: SimulatedBatch, weights: Integers, chunks: int) -> SimulatedBatch:
+        """Sums modulo t; see ``Evaluator.polynomial_combination``.
+
+        The noise grows by the sum of the magnitudes of the coefficients.
+        """
+        check_integers("a weight", weights, self.parameters.largest_value)
+        before = x.noise.reshape(chunks, weights.shape[1], -1)
+        parts = [
+            before[:, :, i] @ growth.sum(axis=2).T  # (chunks, outputs)
+            for i, growth in enumerate(self._magnitudes(weights))
+        ]
+        return self._batch(polynomial_sums(x.slots, weights, chunks), np.stack(parts, axis=2).reshape(-1, len(parts)))
+
+    def add_vectors(
+        self,
+        x: SimulatedBatch,
+        vectors: Integers,
+        encoding: Encoding = Encoding.SLOTS,  # noqa: ARG002
+    ) -> SimulatedBatch:
         """Each ciphertext plus its vector; the noise grows by the rounding of Q/t m."""
         check_integers("a summand", vectors, self.parameters.largest_value)
-        return self._ciphers(_slots(x) + vectors, _noise(x) + 1)
+        return self._batch(x.slots + vectors, x.noise + 1)
 
-    def add(self, x: list[SimulatedCipher], y: list[SimulatedCipher]) -> list[SimulatedCipher]:
+    def hide(self, x: SimulatedBatch, unheld: Flags, encoding: Encoding = Encoding.SLOTS) -> SimulatedBatch:
+        """Random integers where nothing is held: nobody may read what is there."""
+        return self.add_vectors(x, random_rows(unheld, self.parameters.modulus), encoding)
+
+    def add(self, x: SimulatedBatch, y: SimulatedBatch) -> SimulatedBatch:
         """The sums, ciphertext by ciphertext."""
-        return self._ciphers(_slots(x) + _slots(y), _noise(x) + _noise(y))
+        return self._batch(x.slots + y.slots, x.noise + y.noise)
 
-    def subtract(self, x: list[SimulatedCipher], y: list[SimulatedCipher]) -> list[SimulatedCipher]:
+    def subtract(self, x: SimulatedBatch, y: SimulatedBatch) -> SimulatedBatch:
         """The differences, ciphertext by ciphertext."""
-        return self._ciphers(_slots(x) - _slots(y), _noise(x) + _noise(y))
+        return self._batch(x.slots - y.slots, x.noise + y.noise)
 
-    def answer(self, x: list[SimulatedCipher]) -> bytes:
+    def answer(self, x: SimulatedBatch) -> Payload:
         """The payload to send back, flooded.
 
         Raises:
             NoiseExhausted: the flooding noise would not be ``flood_bits`` above the noise of the sums.
         """
-        for number, cipher in enumerate(x):
-            self._check_room(number, float(np.log2(max(cipher.noise.max(), 1.0))))
-        return write_ciphers(SimulatedCipher(c.slots, c.noise + self._flood()) for c in x)
+        if len(x):
+            worst = int(np.argmax(x.noise.max(axis=1)))
+            self._check_room(worst, float(np.log2(max(x.noise.max(), 1.0))))
+        return write_batch(SimulatedBatch(x.slots, x.noise + self._flood()))
 
     def _check_room(self, number: int, noise_bits: float) -> None:
         room = sum_room_bits(self.parameters) - (noise_bits - fresh_noise_bits())
@@ -123,17 +175,20 @@ class SimulatedEvaluator:
         bits = (flood_noise_bits(self.parameters), zero_noise_bits(self.parameters.ring_dim))
         return sum(math.ldexp(1.0, math.ceil(bit)) for bit in bits)
 
+    def _magnitudes(self, weights: Integers) -> list[NDArray[np.float64]]:
+        """Of the weights reduced modulo each plaintext modulus."""
+        return [np.abs(centred(weights, t)).astype(np.float64) for t in self.parameters.plaintext_moduli]
+
     def _grown(
-        self, x: list[SimulatedCipher], rows: Integers, cols: Integers, growth: list[NDArray[np.float64]], outputs: int
+        self, x: SimulatedBatch, rows: Integers, cols: Integers, growth: list[NDArray[np.float64]], outputs: int
     ) -> NDArray[np.float64]:
         """Noise (outputs, moduli) of sums; none where a sum has no term."""
-        before, shape = _noise(x), (outputs, len(x))
-        parts = [weight_matrix(rows, cols, factors, shape) @ before[:, i] for i, factors in enumerate(growth)]
+        shape = (outputs, len(x))
+        parts = [weight_matrix(rows, cols, factors, shape) @ x.noise[:, i] for i, factors in enumerate(growth)]
         return np.stack(parts, axis=1)
 
-    def _ciphers(self, slots: Exact, noise: NDArray[np.float64]) -> list[SimulatedCipher]:
-        wrapped = wrap(slots, self.parameters.modulus)
-        return [SimulatedCipher(row, bound) for row, bound in zip(wrapped, noise, strict=True)]
+    def _batch(self, slots: Exact, noise: NDArray[np.float64]) -> SimulatedBatch:
+        return SimulatedBatch(wrap(slots, self.parameters.modulus), noise)
 
 
 class SimulatedKeyHolder:
@@ -151,17 +206,16 @@ class SimulatedKeyHolder:
         """There is none."""
         return b""
 
-    def encrypt(self, values: Integers) -> bytes:
+    def encrypt(self, values: Integers, encoding: Encoding = Encoding.SLOTS) -> Payload:  # noqa: ARG002
         """The slots with the noise of a fresh encryption; see ``KeyHolder.encrypt``."""
         check_integers("a value to encrypt", values, self.parameters.largest_value)
         check_slots("values to encrypt", values, (len(values), self.parameters.slots))
-        noise = np.full(len(self.parameters.plaintext_moduli), 2.0 ** fresh_noise_bits())
-        return write_ciphers(SimulatedCipher(row, noise) for row in values)
+        noise = np.full((len(values), len(self.parameters.plaintext_moduli)), 2.0 ** fresh_noise_bits())
+        return write_batch(SimulatedBatch(values, noise))
 
-    def decrypt(self, payload: bytes, count: int) -> Integers:
+    def decrypt(self, payload: Payload, count: int, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """The slots; see ``KeyHolder.decrypt``."""
-        ciphers = read_ciphers(payload, count, self.parameters)
-        return _slots(ciphers) if ciphers else np.empty((0, self.parameters.slots), dtype=np.int64)
+        return read_batch(payload, count, self.parameters).slots
 
 
 def wrap(values: Exact, modulus: int) -> Integers:
@@ -172,32 +226,22 @@ def wrap(values: Exact, modulus: int) -> Integers:
     return np.asarray((values + half) % modulus - half, dtype=np.int64)
 
 
-def write_ciphers(ciphers: Iterable[SimulatedCipher]) -> bytes:
+def write_batch(x: SimulatedBatch) -> bytes:
     """The payload of simulated ciphertexts."""
-    return b"".join(c.slots.astype("<i8").tobytes() + c.noise.astype("<f8").tobytes() for c in ciphers)
+    rows: Integers = np.concatenate([x.slots.astype("<i8"), x.noise.astype("<f8").view("<i8")], axis=1)
+    return rows.tobytes()
 
 
-def read_ciphers(payload: bytes, count: int, parameters: BfvParameters) -> list[SimulatedCipher]:
+def read_batch(payload: Payload, count: int, parameters: BfvParameters) -> SimulatedBatch:
     """The simulated ciphertexts of a payload.
 
     Raises:
         PayloadError: wrong length.
     """
-    slots = parameters.slots
-    width = 8 * (slots + len(parameters.plaintext_moduli))
-    if len(payload) != count * width:
-        raise PayloadError(f"{count} simulated ciphertexts need {count * width} bytes, got {len(payload)}")
-    pieces = (payload[start : start + width] for start in range(0, len(payload), width))
-    return [SimulatedCipher(_read(piece[: 8 * slots], "<i8"), _read(piece[8 * slots :], "<f8")) for piece in pieces]
-
-
-def _read(data: bytes, kind: str) -> NDArray[Any]:
-    return np.frombuffer(data, dtype=kind)
-
-
-def _slots(x: list[SimulatedCipher]) -> Integers:
-    return np.stack([cipher.slots for cipher in x])
-
-
-def _noise(x: list[SimulatedCipher]) -> NDArray[np.float64]:
-    return np.stack([cipher.noise for cipher in x])
+    slots, moduli = parameters.slots, len(parameters.plaintext_moduli)
+    needed = 8 * count * (slots + moduli)
+    if len(payload) != needed:
+        raise PayloadError(f"{count} simulated ciphertexts need {needed} bytes, got {len(payload)}")
+    rows = np.frombuffer(payload, dtype="<i8").reshape(count, slots + moduli)
+    noise = np.ascontiguousarray(rows[:, slots:]).view("<f8")
+    return SimulatedBatch(rows[:, :slots].astype(np.int64), noise.astype(np.float64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.ops.packed import Unpack
 from enclair.compiler.ir.reference import run
-from enclair.compiler.ir.types import TensorType
+from enclair.compiler.ir.types import Encoding, TensorType
 from enclair.compiler.program import Program
-from enclair.runtime.backends.interface import Integers, KeyHolder
+from enclair.runtime.backends.interface import Integers, KeyHolder, Payload
 
 Answers = dict[str, list[Integers]]
 """Value name -> its integers, one array for each batch."""
@@ -72,28 +73,26 @@ class RecordingKeys:
 
     def __init__(self, program: Program, keys: KeyHolder) -> None:
         self.answers: Answers = {}
-        self._rounds = program.rounds
+        self._due = cycle(
+            {node.args[0].name: node for node in _unpacking(round_.client)}.get(name)
+            for round_ in program.rounds
+            for name, _ in round_.exchange.answers
+        )
         self._keys = keys
-        self._calls = 0
 
     @property
     def key_id(self) -> str:
         """32 hex digits that name the key."""
         return self._keys.key_id
 
-    def encrypt(self, values: Integers) -> bytes:
+    def encrypt(self, values: Integers, encoding: Encoding = Encoding.SLOTS) -> Payload:
         """The payload of (count, slots) integers."""
-        return self._keys.encrypt(values)
+        return self._keys.encrypt(values, encoding)
 
-    def decrypt(self, payload: bytes, count: int) -> Integers:
-        """The (count, slots) integers of an answer."""
-        rows = self._keys.decrypt(payload, count)
-        round_ = self._rounds[self._calls % len(self._rounds)]
-        self._calls += 1
-        start, unpacking = 0, {node.args[0].name: node for node in _unpacking(round_.client)}
-        for name, type_ in round_.exchange.answers:
-            self._record(unpacking.get(name), rows[start : start + type_.count])
-            start += type_.count
+    def decrypt(self, payload: Payload, count: int, encoding: Encoding = Encoding.SLOTS) -> Integers:
+        """The (count, slots) integers of the array of an answer that is due."""
+        rows = self._keys.decrypt(payload, count, encoding)
+        self._record(next(self._due), rows)
         return rows
 
     def public_key(self) -> bytes:

@@ -149,6 +149,11 @@ def test_text_says_that_the_model_is_not_protected(report: Report) -> None:
     text = " ".join(report.to_text().split())
     assert "split protects the data from the server, not the model from the client" in text
     assert "s1: 1 query to solve for the weights: 2 systems of 10 unknowns, 36 equations a query." in text
+
+
+def test_text_says_that_summands_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enclair.compiler.packing.candidates.polynomial_blockings", lambda *_: [])
+    text = " ".join(inspect(tiny_program.__wrapped__()).to_text().split())
     assert "y.fixed: each element comes in up to 128 summands, which the client adds: it sees each of them" in text
 
 

@@ -13,7 +13,7 @@ from enclair.compiler.ir.ops.packed import LinearCombination, SlotCombination
 from enclair.compiler.parameters import fresh_noise_bits, slot_vector_bits, sum_room_bits
 from enclair.runtime.backends.clear import ClearEvaluator
 from enclair.runtime.backends.evaluators import make_evaluator
-from enclair.runtime.backends.exact import scalar_sums, vector_sums
+from enclair.runtime.backends.exact import polynomial_sums, scalar_sums, vector_sums
 from enclair.runtime.backends.integers import centred, from_residues
 from enclair.runtime.backends.key_holders import make_key_holder
 from enclair.runtime.backends.simulated import SimulatedEvaluator, SimulatedKeyHolder, wrap
@@ -32,13 +32,14 @@ def draw(seed: int, magnitude: int, count: int = 5) -> np.ndarray:
 def test_sums_are_exact_whatever_their_size(seed: int, values: int, weights: int) -> None:
     rng = np.random.default_rng(seed)
     rows, cols = rng.integers(0, 4, 6), rng.integers(0, 5, 6)
+    gather, scatter = cols.reshape(2, 1, 3), rng.permutation(6)[:2].reshape(2, 1, 1)
     x, scalars, vectors = draw(seed, values), rng.integers(-weights, weights + 1, 6), draw(seed + 1, weights, 6)
-    expected = np.zeros((2, 4, SLOTS), dtype=object)
-    for row, col, scalar, vector in zip(rows, cols, scalars, vectors, strict=True):
-        expected[0, row] += int(scalar) * x[col].astype(object)
+    expected = np.zeros((2, 6, SLOTS), dtype=object)
+    for number, (row, col, vector) in enumerate(zip(rows, cols, vectors, strict=True)):
+        expected[0, scatter[number // 3, 0, 0]] += int(scalars[number]) * x[col].astype(object)
         expected[1, row] += vector.astype(object) * x[col].astype(object)
-    assert (scalar_sums(x, rows, cols, scalars, 4) == expected[0]).all()
-    assert (vector_sums(x, rows, cols, vectors, 4) == expected[1]).all()
+    assert (scalar_sums(x, gather, scalars.reshape(2, 1, 3), scatter, 6) == expected[0]).all()
+    assert (vector_sums(x, rows, cols, vectors, 6) == expected[1]).all()
 
 
 @given(SEEDS)
@@ -48,20 +49,62 @@ def test_clear_is_what_the_ops_mean(seed: int) -> None:
     scatter = rng.permutation(13)[:12].reshape(2, 2, 3)
     rows, cols, vectors = np.array([0, 0, 2]), rng.integers(0, 5, 3), draw(seed, 9, 3)
     evaluator = ClearEvaluator(SMALL)
-    sums = evaluator.linear_combination(list(x), gather, weights, scatter, 13)
+    sums = evaluator.linear_combination(x, gather, weights, scatter, 13)
     np.testing.assert_array_equal(sums, LinearCombination(13).evaluate(x, gather, weights, scatter))
-    products = evaluator.slot_combination(list(x), rows, cols, vectors, 3)
+    products = evaluator.slot_combination(x, rows, cols, vectors, 3)
     np.testing.assert_array_equal(products, SlotCombination(3).evaluate(x, rows, cols, vectors))
 
 
+@given(SEEDS, st.sampled_from([1, 2, 8, SLOTS]), st.integers(0, 61), st.integers(0, 61))
+def test_polynomials_are_exact_whatever_their_size(seed: int, blocks: int, values: int, weights: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, factors = draw(seed, 2**values, 4), rng.integers(-(2**weights), 2**weights + 1, (3, 2, blocks))
+    expected = np.zeros((2, 3, SLOTS), dtype=object)
+    for chunk, o, k, power, c in np.ndindex(2, 3, 2, blocks, SLOTS):
+        place = c + power * (SLOTS // blocks)
+        sign = -1 if place >= SLOTS else 1
+        expected[chunk, o, place % SLOTS] += sign * int(factors[o, k, power]) * int(x[2 * chunk + k, c])
+    assert (polynomial_sums(x, factors, 2) == expected.reshape(6, SLOTS)).all()
+    simulated = SimulatedEvaluator(SMALL)
+    half = SMALL.largest_value
+    batch = simulated.load(SimulatedKeyHolder(SMALL).encrypt(np.clip(x, -half, half)), 4)
+    if np.abs(factors).max() <= half and np.abs(x).max() <= half:
+        got = simulated.polynomial_combination(batch, factors, 2)
+        assert ((got.slots - expected.reshape(6, SLOTS)) % SMALL.modulus == 0).all()
+        grown = 2 ** fresh_noise_bits() * np.tile(np.abs(factors).sum(axis=(1, 2)), 2)
+        np.testing.assert_allclose(got.noise[:, 0], grown)
+
+
+@pytest.mark.parametrize("backend", ["clear", "simulated"])
+def test_what_is_not_held_is_hidden(backend: str) -> None:
+    keys, evaluator = make_key_holder(backend, SMALL), make_evaluator(backend, SMALL, b"")
+    values, unheld = draw(0, 1000), np.random.default_rng(0).random((5, SLOTS)) < 0.5
+    hidden = evaluator.hide(evaluator.load(keys.encrypt(values), 5), unheld)
+    got = keys.decrypt(evaluator.dump(hidden), 5)
+    np.testing.assert_array_equal(got[~unheld], values[~unheld])
+    assert np.abs(got[unheld]).max() > SMALL.largest_value / 2
+
+
+@pytest.mark.parametrize("backend", ["clear", "simulated"])
+def test_batches(backend: str) -> None:
+    keys, evaluator = make_key_holder(backend, SMALL), make_evaluator(backend, SMALL, b"")
+    values = draw(0, 1000)
+    x = evaluator.load(keys.encrypt(values), 5)
+    first, nothing, last = evaluator.split(x, [2, 0, 3])
+    assert [evaluator.count(part) for part in (first, nothing, last)] == [2, 0, 3]
+    joined = evaluator.select(evaluator.concat([last, first]), np.array([4, 0]))
+    np.testing.assert_array_equal(keys.decrypt(evaluator.dump(joined), 2), values[[1, 2]])
+
+
 def test_clear_refuses_what_it_cannot_hold() -> None:
-    evaluator, large = ClearEvaluator(SMALL), list(draw(0, 0) + 2**61)
+    evaluator, large = ClearEvaluator(SMALL), draw(0, 0) + 2**61
     for attempt in (
         lambda: evaluator.add(large, large),
-        lambda: evaluator.subtract(large, [-x for x in large]),
-        lambda: evaluator.add_vectors(large, np.stack(large)),
+        lambda: evaluator.subtract(large, -large),
+        lambda: evaluator.add_vectors(large, large),
         lambda: evaluator.linear_combination(large, ONE, ONE + 2, ONE, 1),
         lambda: evaluator.slot_combination(large, ONE[0, 0], ONE[0, 0], draw(0, 0, 1) + 2, 1),
+        lambda: evaluator.polynomial_combination(large, np.full((1, 5, 2), 2), 1),
     ):
         with pytest.raises(ValueRangeError, match="a sum of the server does not fit 62 bits: compile with fewer bits"):
             attempt()
@@ -120,18 +163,16 @@ def test_residues_say_the_value(data: st.DataObject) -> None:
 
 def test_noise_is_counted() -> None:
     keys, evaluator = SimulatedKeyHolder(SMALL), SimulatedEvaluator(SMALL)
-    (x,) = evaluator.load(keys.encrypt(draw(0, 10, 1)), 1)
+    x = evaluator.load(keys.encrypt(draw(0, 10, 1)), 1)
     fresh, vector = 2 ** fresh_noise_bits(), 2 ** slot_vector_bits(SMALL)
     tables = (np.zeros((1, 1, 2), dtype=np.int64), np.array([[[3, -5]]]), ONE)
-    sums = evaluator.linear_combination([x], *tables, 2)
-    assert sums[0].noise[0] == pytest.approx(8 * fresh)
-    assert sums[1].noise[0] == 0
-    assert evaluator.add(sums, sums)[0].noise[0] == pytest.approx(16 * fresh)
-    assert evaluator.add_vectors([x], draw(0, 1, 1))[0].noise[0] == pytest.approx(fresh + 1)
+    sums = evaluator.linear_combination(x, *tables, 2)
+    assert sums.noise[0, 0] == pytest.approx(8 * fresh)
+    assert sums.noise[1, 0] == 0
+    assert evaluator.add(sums, sums).noise[0, 0] == pytest.approx(16 * fresh)
+    assert evaluator.add_vectors(x, draw(0, 1, 1)).noise[0, 0] == pytest.approx(fresh + 1)
     rows = np.array([0, 0])
-    assert evaluator.slot_combination([x], rows, rows, draw(0, 1, 2), 1)[0].noise[0] == pytest.approx(
-        2 * fresh * vector
-    )
+    assert evaluator.slot_combination(x, rows, rows, draw(0, 1, 2), 1).noise[0, 0] == pytest.approx(2 * fresh * vector)
 
 
 def test_noise_that_leaves_no_room() -> None:

@@ -254,7 +254,7 @@ def test_sessions_belong_to_a_key(tmp_path: Path) -> None:
 def test_refusals_name_the_node(evaluator: BfvEvaluator) -> None:
     graph = PROGRAM.rounds[0].server
     broken = replace(graph, arrays=graph.arrays | {"weights": graph.arrays["weights"] + 2**60})
-    ciphers = evaluator.linear_combination([], *[np.full((1, 1, 1), -1)] * 3, 8)
+    ciphers = evaluator.linear_combination(evaluator.load(b"", 0), *[np.full((1, 1, 1), -1)] * 3, 8)
     with pytest.raises(RuntimeFailure, match=r"a weight must lie within(.|\n)*in %linearcombination"):
         run_server_graph(broken, {"x.packed": ciphers}, evaluator)
     with pytest.raises(

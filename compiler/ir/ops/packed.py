@@ -7,17 +7,17 @@ modulus.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.errors import TypeRuleError
-from enclair.compiler.ir.layouts import Layout, Tiles, pack, spread, unpack
+from enclair.compiler.ir.integer_math import matmul
+from enclair.compiler.ir.layouts import Coefficients, Layout, Tiles, encoding_of, pack, spread, unpack
 from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.fixed import fixed_operand
-from enclair.compiler.ir.types import CipherType, SlotsType, TensorType, Type
+from enclair.compiler.ir.types import CipherType, Encoding, SlotsType, TensorType, Type
 
 Integers = NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Pack(Op):
         x, scale_bits = fixed_operand(self, args[0])
         if x.shape != self.layout.shape:
             raise TypeRuleError(f"the layout is for shape {self.layout.shape}, got {x}")
-        return SlotsType(self.layout.count, self.layout.slots, scale_bits)
+        return SlotsType(self.layout.count, self.layout.slots, scale_bits, encoding_of(self.layout))
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """The slot vectors."""
@@ -59,6 +59,7 @@ class Unpack(Op):
         (x,) = args
         if not isinstance(x, SlotsType) or (x.count, x.slots) != (self.layout.count, self.layout.slots):
             raise TypeRuleError(f"the layout needs {self.layout.count} slot vectors of {self.layout.slots}, got {x}")
+        _check_encoding(self.layout, x)
         return TensorType(self.layout.shape, x.scale_bits)
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
@@ -97,10 +98,11 @@ class LinearCombination(Op):
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """Exact in int64."""
         x, gather, weights, scatter = args
-        rows, cols, values = terms(gather, weights, scatter)
         out = np.zeros((self.outputs, x.shape[1]), dtype=np.int64)
-        for start, stop in _runs(rows):
-            out[rows[start]] = values[start:stop] @ x[cols[start:stop]]
+        for group, position in np.ndindex(gather.shape[:2]):
+            cols, rows = gather[group, position], scatter[group, :, position]
+            sums = matmul(weights[group][np.ix_(rows >= 0, cols >= 0)], x[cols[cols >= 0]])
+            out[rows[rows >= 0]] = sums
         return out
 
 
@@ -121,6 +123,7 @@ class SlotCombination(Op):
         vectors_type, scale_bits = fixed_operand(self, vectors)
         if not isinstance(rows, TensorType) or rows != cols or vectors_type.shape != (*rows.shape, cipher.slots):
             raise TypeRuleError(f"terms {rows}, {cols}, {vectors} do not fit together or to {cipher}")
+        _check_in_slots(self, cipher)
         return replace(cipher, count=self.outputs, scale_bits=cipher.scale_bits + scale_bits)
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
@@ -130,6 +133,86 @@ class SlotCombination(Op):
         for row, col, vector in zip(rows, cols, vectors, strict=True):
             out[row] += vector * x[col]
         return out
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class PolynomialCombination(Op):
+    """The rows of a matrix times constant weights, by products with polynomials in Y = X^span.
+
+    Arguments: ciphertexts x of the rows in ``source``; ``weights`` (features, outputs), fixed point. The sums come out
+    in ``target``; what lies between them are sums that nobody asked for.
+
+    Source and target have one span. With p features of a row in a source ciphertext, 1 power of Y apart, its outputs
+    are p powers apart: of x = sum_i x_i Y^i and w = sum_i w_i Y^-i, the product has sum_i w_i x_i at Y^0, and
+    unwanted sums up to Y^(p-1) and down to Y^-(p-1). (Huang, Lu, Hong and Ding, "Cheetah", USENIX Security 2022,
+    section 3, with rows side by side in the powers of X below Y.)
+    """
+
+    source: Coefficients
+    target: Coefficients
+
+    @property
+    def chunks(self) -> int:
+        """Parts of the rows, each with ciphertexts of its own."""
+        return self.source.chunks
+
+    @property
+    def blocks(self) -> int:
+        """Y^blocks = -1."""
+        return self.source.slots // self.source.span
+
+    def result_type(self, *args: Type) -> CipherType:
+        """The ciphertexts of ``target``; the scales add."""
+        x, weights = args
+        cipher = _cipher(self, x)
+        weights_type, scale_bits = fixed_operand(self, weights)
+        _check_product(self.source, self.target, weights_type.shape)
+        if cipher.encoding is not Encoding.COEFFICIENTS or cipher.count != self.source.count:
+            raise TypeRuleError(f"PolynomialCombination needs {self.source.count} ciphertexts in coefficients, got {x}")
+        return replace(cipher, count=self.target.count, scale_bits=cipher.scale_bits + scale_bits)
+
+    def polynomials(self, weights: Integers) -> Integers:
+        """Coefficients of Y^0, Y^1, ... for each pair of ciphertexts of a chunk, (outputs, inputs, blocks)."""
+        (features, outputs), packed = weights.shape, self.source.features
+        feature, output = np.meshgrid(np.arange(features), np.arange(outputs), indexing="ij")
+        power = output % self.target.features * self.target.step - feature % packed
+        table = np.zeros((self.target.groups, self.source.groups, self.blocks), dtype=np.int64)
+        where = (output // self.target.features, feature // packed, power % self.blocks)
+        table[where] = np.where(power < 0, -weights, weights)
+        return table
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Exact in int64: multiplying by Y moves every block to the next, and the last, negated, to the first."""
+        x, weights = args
+        return polynomial_sums(x, self.polynomials(weights), self.chunks)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class HideUnheld(Op):
+    """Make what the layout does not hold uniformly random: coefficients in between hold sums nobody asked for.
+
+    In the clear it is zero: nothing may depend on it.
+    """
+
+    layout: Layout
+
+    def result_type(self, *args: Type) -> CipherType:
+        """The argument's type."""
+        cipher = _cipher(self, args[0])
+        if (cipher.count, cipher.slots) != (self.layout.count, self.layout.slots):
+            raise TypeRuleError(f"a layout of {self.layout.count} x {self.layout.slots} does not fit {cipher}")
+        _check_encoding(self.layout, cipher)
+        return cipher
+
+    def unheld(self) -> NDArray[np.bool_]:
+        """What to hide, (count, slots)."""
+        return np.asarray(self.layout.index() < 0)
+
+    def evaluate(self, *args: NDArray[Any]) -> Integers:
+        """Zero where nothing is held."""
+        return np.where(self.unheld(), 0, args[0])
 
 
 @register
@@ -148,6 +231,7 @@ class AddPlain(Op):
         constant, scale_bits = fixed_operand(self, args[1])
         if scale_bits != cipher.scale_bits or cipher.count != self.layout.count:
             raise TypeRuleError(f"cannot add {constant} to {cipher} in a layout of {self.layout.count} ciphertexts")
+        _check_encoding(self.layout, cipher)
         np.broadcast_shapes(constant.shape, self.layout.shape)
         return cipher
 
@@ -174,6 +258,7 @@ class MaskSlots(Op):
             raise TypeRuleError(
                 f"a mask for {self.layout.count} ciphertexts of {self.layout.slots} slots does not fit {cipher}"
             )
+        _check_in_slots(self, cipher)
         return cipher
 
     def masked(self) -> tuple[Integers, Integers]:
@@ -228,8 +313,8 @@ class ConcatCiphers(Op):
     def result_type(self, *args: Type) -> CipherType:
         """The counts add; scales and slots must be equal."""
         ciphers = [_cipher(self, arg) for arg in args]
-        if len({(cipher.slots, cipher.scale_bits) for cipher in ciphers}) != 1:
-            raise TypeRuleError(f"cannot concatenate {', '.join(map(str, args))}: scales or slots differ")
+        if len({replace(cipher, count=1) for cipher in ciphers}) != 1:
+            raise TypeRuleError(f"cannot concatenate {', '.join(map(str, args))}: scales, slots or encodings differ")
         return replace(ciphers[0], count=sum(cipher.count for cipher in ciphers))
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
@@ -254,6 +339,24 @@ class SelectCiphers(Op):
         return np.asarray(args[0][args[1]])
 
 
+def polynomial_sums(x: Integers, polynomials: Integers, chunks: int) -> Integers:
+    """out[chunk, o] = sum_k polynomials[o, k](Y) x[chunk, k] on coefficients, exact in int64.
+
+    Args:
+        x: (chunks * inputs, slots).
+        polynomials: (outputs, inputs, blocks), coefficients of the powers of Y = X^(slots / blocks).
+        chunks: how often there are as many ciphertexts as inputs.
+    """
+    outputs, inputs, blocks = polynomials.shape
+    slots = x.shape[1]
+    x = x.reshape(chunks, inputs, blocks, slots // blocks)
+    out = np.zeros((chunks, outputs, slots), dtype=np.int64)
+    for power in np.flatnonzero(polynomials.any(axis=(0, 1))).tolist():
+        moved = np.concatenate([-x[:, :, blocks - power :], x[:, :, : blocks - power]], axis=2)
+        out += matmul(polynomials[:, :, power], moved.reshape(chunks, inputs, slots))
+    return out.reshape(-1, slots)
+
+
 def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integers, Integers, Integers]:
     """The non-zero terms of a LinearCombination: rows, columns and weights, sorted by row."""
     taken = (scatter[:, :, :, None] >= 0) & (gather[:, None] >= 0) & (weights[:, :, None] != 0)
@@ -263,15 +366,30 @@ def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integ
     return rows[order], cols[order], values[order]
 
 
+def _check_product(source: Coefficients, target: Coefficients, weights: tuple[int, ...]) -> None:
+    fits = weights == (source.shape[-1], target.shape[-1]) and source.shape[:-1] == target.shape[:-1]
+    if not fits or (source.span, source.slots) != (target.span, target.slots):
+        raise TypeRuleError(f"weights of shape {weights} do not take {source} to {target}")
+    blocks = source.slots // source.span
+    if source.step != 1 or target.step < source.features or target.step * target.features > blocks:
+        raise TypeRuleError(
+            f"{source.features} features of a source need outputs as many powers of Y apart, {target.features} of them"
+            f" within {blocks}; they are {target.step} apart"
+        )
+
+
+def _check_encoding(layout: Layout, x: CipherType | SlotsType) -> None:
+    if encoding_of(layout) is not x.encoding:
+        raise TypeRuleError(f"the layout is of {encoding_of(layout).value}, got {x}")
+
+
+def _check_in_slots(op: Op, x: CipherType) -> None:
+    if x.encoding is not Encoding.SLOTS:
+        raise TypeRuleError(f"{type(op).__name__} multiplies slot by slot, got {x}")
+
+
 def _same(op: Op, *args: Type) -> CipherType:
     left, right = (_cipher(op, arg) for arg in args)
     if left != right:
         raise TypeRuleError(f"{type(op).__name__} needs two of a kind, got {left} and {right}")
     return left
-
-
-def _runs(rows: Integers) -> list[tuple[int, int]]:
-    """Start and stop of each run of equal rows."""
-    edges = np.flatnonzero(np.diff(rows)) + 1
-    bounds = [0, *edges.tolist(), rows.size] if rows.size else []
-    return list(pairwise(bounds))

@@ -1,54 +1,60 @@
-"""The server's side of BFV: operations on ciphertexts and encryptions of zero under the client's public key.
+"""The server's side of BFV: operations on the limbs of ciphertexts, and encryptions of zero under the client's key.
 
-No rotation and no product of ciphertexts is needed, so there are no evaluation keys.
+A batch is an array (count, moduli, 2, limbs, N) of residues in evaluation form, as on OpenFHE's wire. No rotation and
+no product of ciphertexts is needed, so there are no evaluation keys; OpenFHE encrypts the zeros of the answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from enclair.compiler.ir.ops.packed import terms
-from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.context import Ciphertext, Context, Plaintext, open_contexts
+from enclair.compiler.ir.types import Encoding
+from enclair.compiler.parameters import BfvParameters, flood_noise_bits
+from enclair.runtime.backends.bfv.context import Context, Plaintext, open_contexts
 from enclair.runtime.backends.bfv.frame import Limbs
-from enclair.runtime.backends.bfv.noise import FloodNoise, open_noise
-from enclair.runtime.backends.bfv.threads import cores, parallel_map
-from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, read_public_key
+from enclair.runtime.backends.bfv.ring import Plaintexts, Ring, open_plaintexts
+from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, read_public_key, write_payload
 from enclair.runtime.backends.integers import centred, check_integers
-from enclair.runtime.backends.interface import Integers
+from enclair.runtime.backends.interface import Flags, Integers, Payload
+from enclair.runtime.flood import flooding_noise, uniform_integers
+from enclair.runtime.limbs.answers import flood_and_drop
+from enclair.runtime.limbs.elementwise import add_rows, sum_products
+from enclair.runtime.limbs.polynomials import WeightCache, polynomial_combination
+from enclair.runtime.limbs.sums import linear_combination, rows_of
+from enclair.runtime.limbs.workers import parallel_map, parallel_parts
 
-BfvCipher: TypeAlias = tuple[Ciphertext, ...]
-"""The same slots under each plaintext modulus."""
-
-ENCODED_AT_ONCE = 64
-"""Plaintexts of weights held in memory together: 64 x about 0.3 MB at N = 8192."""
+VECTORS_AT_ONCE = 256
+"""Different plaintext vectors held as limbs together: 256 x 64 KB at N = 4096."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residue:
-    """What one plaintext modulus needs: a context and the client's public key in it."""
+    """What one plaintext modulus needs: a context, the client's public key in it, and its plaintexts."""
 
     context: Context
     public_key: Any
-    tag: bytes
+    plaintexts: Plaintexts
     zero_plaintext: Plaintext
 
-    def zero(self) -> Ciphertext:
-        """A fresh encryption of zero."""
-        return self.context.scheme.Encrypt(self.public_key, self.zero_plaintext)
+    @property
+    def modulus(self) -> int:
+        """The plaintext modulus."""
+        return self.context.plaintext_modulus
 
-    def empty_sum(self) -> Ciphertext:
-        """The ciphertext (0, 0): zero without noise.
+    def zero(self) -> Limbs:
+        """Residues (2, limbs, N) of a fresh encryption of zero."""
+        return self.context.write_ciphertext(self.context.scheme.Encrypt(self.public_key, self.zero_plaintext))
 
-        An answer adds a fresh encryption of zero to it as to any other.
-        """
-        return self.context.read_ciphertext(np.zeros(self.context.ciphertext.shape, dtype=np.uint64), self.tag)
+    def coefficients(self, vectors: Integers, encoding: Encoding) -> Integers:
+        """The coefficients (rows, N), in [0, t), of vectors (rows, N) of slots or coefficients."""
+        if encoding is Encoding.COEFFICIENTS:
+            return vectors % self.modulus
+        return self.plaintexts.coefficients(vectors)
 
 
 class BfvEvaluator:
@@ -66,180 +72,199 @@ class BfvEvaluator:
         contexts = open_contexts(parameters)
         keys = read_public_key(public_key, contexts)
         self._residues = tuple(
-            Residue(context, context.read_public_key(limbs, tag), tag, context.encode_constant(0))
+            Residue(
+                context,
+                context.read_public_key(limbs, tag),
+                open_plaintexts(parameters, context.plaintext_modulus),
+                context.encode_constant(0),
+            )
             for context, (tag, limbs) in zip(contexts, keys, strict=True)
         )
-        self._noise: FloodNoise = open_noise(parameters)
+        self._weights = WeightCache()
 
     @property
     def key_id(self) -> str:
         """32 hex digits that name the client's key."""
         return self._key_id
 
-    def load(self, payload: bytes, count: int) -> list[BfvCipher]:
-        """The ciphertexts of a payload; see ``Evaluator.load``."""
-        limbs = read_payload(payload, count, len(self._residues), self._residues[0].context.ciphertext)
-        return parallel_map(self._read, limbs)
+    @property
+    def _ring(self) -> Ring:
+        return self._residues[0].plaintexts.ring
 
-    def dump(self, x: list[BfvCipher]) -> bytes:
+    def load(self, payload: Payload, count: int) -> Limbs:
+        """The ciphertexts of a payload; see ``Evaluator.load``."""
+        return read_payload(payload, count, len(self._residues), self._residues[0].context.ciphertext)
+
+    def dump(self, x: Limbs) -> Payload:
         """The payload of ciphertexts."""
-        return b"".join(parallel_map(self._write, x))
+        return write_payload(x)
+
+    def count(self, x: Limbs) -> int:
+        """Number of ciphertexts."""
+        return len(x)
+
+    def split(self, x: Limbs, counts: Sequence[int]) -> list[Limbs]:
+        """Runs of so many ciphertexts each, without a copy."""
+        return np.split(x, np.cumsum(counts)[:-1])
+
+    def concat(self, batches: Sequence[Limbs]) -> Limbs:
+        """All ciphertexts of the batches, one after another."""
+        return batches[0] if len(batches) == 1 else np.concatenate(batches)
+
+    def select(self, x: Limbs, numbers: Integers) -> Limbs:
+        """The ciphertexts with these numbers."""
+        return x[numbers]
 
     def linear_combination(
-        self, x: list[BfvCipher], gather: Integers, weights: Integers, scatter: Integers, outputs: int
-    ) -> list[BfvCipher]:
-        """Sums of ciphertexts times integers; see ``Evaluator.linear_combination``.
-
-        Each different weight is encoded once; equal weights of a result share a product.
-        """
+        self, x: Limbs, gather: Integers, weights: Integers, scatter: Integers, outputs: int
+    ) -> Limbs:
+        """Sums of ciphertexts times integers; see ``Evaluator.linear_combination``."""
         check_integers("a weight", weights, self.parameters.largest_value)
-        rows, cols, values = terms(gather, weights, scatter)
-        return self._each(x, lambda residue, part: _combine(residue, part, rows, cols, values, outputs))
+        reduced = [centred(weights, residue.modulus) for residue in self._residues]
+        return linear_combination(x, gather, reduced, scatter, outputs, self._ring.primes)
 
-    def slot_combination(
-        self, x: list[BfvCipher], rows: Integers, cols: Integers, vectors: Integers, outputs: int
-    ) -> list[BfvCipher]:
+    def slot_combination(self, x: Limbs, rows: Integers, cols: Integers, vectors: Integers, outputs: int) -> Limbs:
         """Sums of ciphertexts times vectors; see ``Evaluator.slot_combination``."""
         check_integers("a factor", vectors, self.parameters.largest_value)
-        return self._each(x, lambda residue, part: _combine_slots(residue, part, rows, cols, vectors, outputs))
+        out = np.zeros((outputs, *x.shape[1:]), dtype=np.uint64)
+        distinct, which = _distinct(vectors)
+        for terms in _runs(rows, VECTORS_AT_ONCE):
+            used, numbers = np.unique(which[terms], return_inverse=True)
+            for modulus, residue in enumerate(self._residues):
+                factors = _encode(residue, distinct[used], Encoding.SLOTS, residue.plaintexts.factors)
+                self._sum_products(x, modulus, rows[terms], cols[terms], numbers, factors, out)
+        return out
 
-    def add_vectors(self, x: list[BfvCipher], vectors: Integers) -> list[BfvCipher]:
-        """Each ciphertext plus its vector; see ``Evaluator.add_vectors``."""
+    def polynomial_combination(self, x: Limbs, weights: Integers, chunks: int) -> Limbs:
+        """Sums of ciphertexts times polynomials; see ``Evaluator.polynomial_combination``."""
+        check_integers("a weight", weights, self.parameters.largest_value)
+        if weights.shape[2] == 1:
+            each, outputs = np.arange(len(x), dtype=np.int64).reshape(1, chunks, -1), weights.shape[0]
+            scatter = np.arange(chunks * outputs, dtype=np.int64).reshape(1, chunks, outputs).swapaxes(1, 2)
+            return self.linear_combination(x, each, weights[None, :, :, 0], scatter, chunks * outputs)
+        pieces = [
+            self._weights.get(centred(weights, residue.modulus), self._ring.transforms) for residue in self._residues
+        ]
+        return polynomial_combination(x, pieces, chunks, len(weights))
+
+    def add_vectors(self, x: Limbs, vectors: Integers, encoding: Encoding = Encoding.SLOTS) -> Limbs:
+        """Each ciphertext plus its vector; see ``Evaluator.add_vectors``. Equal vectors are encoded once."""
         check_integers("a summand", vectors, self.parameters.largest_value)
-        return self._each(x, lambda residue, part: _add_vectors(residue.context, part, vectors))
+        distinct, which = _distinct(vectors)
+        out = x.copy()
+        for start in range(0, len(distinct), VECTORS_AT_ONCE):
+            some = distinct[start : start + VECTORS_AT_ONCE]
+            full = np.broadcast_to(some, (len(some), self.parameters.slots))
+            targets = np.flatnonzero((which >= start) & (which < start + len(some)))
+            targets = targets[some[which[targets] - start].any(axis=1)]
+            for modulus, residue in enumerate(self._residues):
+                summands = _encode(residue, full, encoding, residue.plaintexts.summands)
+                self._add_to(out, modulus, targets, summands, which[targets] - start)
+        return out
 
-    def add(self, x: list[BfvCipher], y: list[BfvCipher]) -> list[BfvCipher]:
+    def hide(self, x: Limbs, unheld: Flags, encoding: Encoding = Encoding.SLOTS) -> Limbs:
+        """Each ciphertext plus random integers where nothing is held; see ``Evaluator.hide``."""
+        out, targets = x.copy(), np.flatnonzero(unheld.any(axis=1))
+
+        def work(number: int) -> None:
+            for modulus, residue in enumerate(self._residues):
+                drawn = np.where(unheld[number], uniform_integers(residue.modulus, self.parameters.slots), 0)
+                summand = residue.plaintexts.summands(residue.coefficients(drawn[None], encoding))[0]
+                add_rows(out[number, modulus, 0], summand, self._primes, False, out[number, modulus, 0])
+
+        parallel_map(work, targets.tolist())
+        return out
+
+    def add(self, x: Limbs, y: Limbs) -> Limbs:
         """The sums, ciphertext by ciphertext."""
-        return [
-            tuple(r.context.scheme.EvalAdd(a, b) for r, a, b in self._pairs(p, q)) for p, q in zip(x, y, strict=True)
-        ]
+        return self._add(x, y, subtract=False)
 
-    def subtract(self, x: list[BfvCipher], y: list[BfvCipher]) -> list[BfvCipher]:
+    def subtract(self, x: Limbs, y: Limbs) -> Limbs:
         """The differences, ciphertext by ciphertext."""
-        return [
-            tuple(r.context.scheme.EvalSub(a, b) for r, a, b in self._pairs(p, q)) for p, q in zip(x, y, strict=True)
-        ]
+        return self._add(x, y, subtract=True)
 
-    def answer(self, x: list[BfvCipher]) -> bytes:
+    def answer(self, x: Limbs) -> Payload:
         """The payload to send back: plus an encryption of zero, flooded, dropped to one prime."""
-        return b"".join(parallel_map(self._answer, x))
+        out = np.empty((*x.shape[:3], 1, x.shape[4]), dtype=np.uint64)
+        bits, tables = flood_noise_bits(self.parameters), self._ring.drop_tables
 
-    def _pairs(self, x: BfvCipher, y: BfvCipher) -> Iterator[tuple[Residue, Ciphertext, Ciphertext]]:
-        return zip(self._residues, x, y, strict=True)
+        def work(number: int) -> None:
+            for modulus, residue in enumerate(self._residues):
+                noise = flooding_noise(bits, self.parameters.ring_dim)
+                flood_and_drop(x[number, modulus], residue.zero(), noise, *tables, out[number, modulus, :, 0])
 
-    def _each(self, x: list[BfvCipher], work: Any) -> list[BfvCipher]:
-        """Do the work under each plaintext modulus."""
-        parts = [work(residue, [cipher[i] for cipher in x]) for i, residue in enumerate(self._residues)]
-        return list(zip(*parts, strict=True))
+        parallel_map(work, range(len(x)))
+        return write_payload(out)
 
-    def _read(self, limbs: Limbs) -> BfvCipher:
-        return tuple(r.context.read_ciphertext(part, r.tag) for r, part in zip(self._residues, limbs, strict=True))
+    @property
+    def _primes(self) -> Limbs:
+        return np.array(self._ring.primes, dtype=np.uint64)
 
-    def _write(self, cipher: BfvCipher) -> bytes:
-        parts = (r.context.write_ciphertext(part) for r, part in zip(self._residues, cipher, strict=True))
-        return b"".join(part.tobytes() for part in parts)
+    def _add(self, x: Limbs, y: Limbs, *, subtract: bool) -> Limbs:
+        out = np.empty(x.shape, dtype=np.uint64)
+        rows, primes = (-1, x.shape[-1]), self._primes
 
-    def _answer(self, cipher: BfvCipher) -> bytes:
-        parts = (self._flooded(residue, part) for residue, part in zip(self._residues, cipher, strict=True))
-        return b"".join(part.tobytes() for part in parts)
+        def work(start: int, stop: int) -> None:
+            left, right, to = (array[start:stop].reshape(rows) for array in (x, y, out))
+            add_rows(left, right, primes, subtract, to)
 
-    def _flooded(self, residue: Residue, ciphertext: Ciphertext) -> Limbs:
-        context = residue.context
-        limbs = context.write_ciphertext(context.scheme.EvalAdd(ciphertext, residue.zero()))
-        primes = np.array(context.ciphertext.primes, dtype=np.uint64)[:, None]
-        limbs[0] = (limbs[0] + self._noise.sample()) % primes
-        flooded = context.read_ciphertext(limbs, residue.tag)
-        return context.write_answer(context.scheme.Compress(flooded, 1))
+        parallel_parts(work, len(x))
+        return out
+
+    def _add_to(self, out: Limbs, modulus: int, targets: Integers, summands: Limbs, which: Integers) -> None:
+        """Add limbs (vectors, limbs, N) to the first polynomials, in place."""
+        primes = self._primes
+
+        def work(start: int, stop: int) -> None:
+            for target, number in zip(targets[start:stop].tolist(), which[start:stop].tolist(), strict=True):
+                to = out[target, modulus, 0]
+                add_rows(to, summands[number], primes, False, to)
+
+        parallel_parts(work, len(targets), at_least=16)
+
+    def _sum_products(
+        self, x: Limbs, modulus: int, rows: Integers, cols: Integers, which: Integers, factors: Limbs, out: Limbs
+    ) -> None:
+        """Sums of products with factors (vectors, limbs, N); ``rows`` are sorted."""
+        limbs, constants = self.parameters.limbs, self._ring.constants
+        flat = rows_of(x)
+        bounds = np.flatnonzero(np.diff(rows, prepend=-1, append=np.iinfo(np.int64).max)).tolist()
+
+        def work(job: tuple[int, int]) -> None:
+            start, stop = job
+            for polynomial, limb in np.ndindex(2, limbs):
+                plane = (modulus * 2 + polynomial) * limbs + limb
+                to = out[rows[start], modulus, polynomial, limb]
+                sum_products(flat, plane, cols[start:stop], factors, limb, which[start:stop], constants[limb], to)
+
+        parallel_map(work, pairwise(bounds))
 
 
-def _combine(
-    residue: Residue, x: Sequence[Ciphertext], rows: Integers, cols: Integers, values: Integers, outputs: int
-) -> list[Ciphertext]:
-    """Sums of terms with scalar weights.
-
-    OpenFHE lifts a plaintext to [0, t), so a factor -1 would grow the noise by t - 1: magnitudes are multiplied, signs
-    are subtractions.
-    """
-    context = residue.context
-    weights = centred(values, context.plaintext_modulus)
-    magnitudes, which = np.unique(np.abs(weights), return_inverse=True)
-    table = np.stack([rows, which, weights < 0, cols], axis=1)
-    return _sum_products(residue, x, table, lambda i: context.encode_constant(int(magnitudes[i])), outputs)
-
-
-def _combine_slots(
-    residue: Residue, x: Sequence[Ciphertext], rows: Integers, cols: Integers, vectors: Integers, outputs: int
-) -> list[Ciphertext]:
-    """Sums of terms with vectors. Many are the same border mask."""
-    context = residue.context
+def _distinct(vectors: Integers) -> tuple[Integers, Integers]:
+    """The different rows, and which of them each row is."""
     numbers: dict[bytes, int] = {}
-    which = np.array([numbers.setdefault(vector.tobytes(), len(numbers)) for vector in vectors], dtype=np.int64)
-    distinct = [np.frombuffer(data, dtype=np.int64) for data in numbers]
-    table = np.stack([rows, which, np.zeros_like(which), cols], axis=1)
-    encode = partial(_encode_centred, context, distinct)
-    return _sum_products(residue, x, table, encode, outputs)
+    which = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in vectors], dtype=np.int64)
+    _, first = np.unique(which, return_index=True)
+    return vectors[first], which
 
 
-def _sum_products(
-    residue: Residue, x: Sequence[Ciphertext], table: Integers, encode: Callable[[int], Plaintext], outputs: int
-) -> list[Ciphertext]:
-    """Sums over a table of (row, factor, is negative, column), a few factors at a time: each is encoded once."""
-    sums: list[Ciphertext | None] = [None] * outputs
-    for start in range(0, int(table[:, 1].max(initial=-1)) + 1, ENCODED_AT_ONCE):
-        stop = min(start + ENCODED_AT_ONCE, int(table[:, 1].max()) + 1)
-        plaintexts = dict(zip(range(start, stop), parallel_map(encode, range(start, stop)), strict=True))
-        taken = table[(table[:, 1] >= start) & (table[:, 1] < stop)]
-        parallel_map(partial(_accumulate, residue.context, x, plaintexts, sums), _shares(taken))
-    return [residue.empty_sum() if total is None else total for total in sums]
+def _runs(rows: Integers, most: int) -> list[slice]:
+    """Runs of terms of about ``most`` each; the terms of a row, which are together, stay together."""
+    starts = np.flatnonzero(np.diff(rows, prepend=-1)).tolist()
+    cuts: list[int] = []
+    for start, stop in zip(starts, [*starts[1:], rows.size], strict=True):
+        if not cuts or stop - cuts[-1] > most:
+            cuts.append(start)
+    return [slice(start, stop) for start, stop in zip(cuts, [*cuts[1:], rows.size], strict=True)]
 
 
-def _accumulate(
-    context: Context,
-    x: Sequence[Ciphertext],
-    plaintexts: Mapping[int, Plaintext],
-    sums: list[Ciphertext | None],
-    table: Integers,
-) -> None:
-    """Add terms to the sums. No other thread has these rows; terms with the same factor share a product."""
-    terms_in_order: list[list[int]] = sorted(table.tolist())
-    for (row, factor, negative), group in groupby(terms_in_order, key=lambda term: term[:3]):
-        product = context.scheme.EvalMult(_sum(context, [x[term[3]] for term in group]), plaintexts[factor])
-        _add_to(context, sums, row, product, subtract=bool(negative))
+def _encode(residue: Residue, vectors: Integers, encoding: Encoding, make: Any) -> Limbs:
+    """Limbs (rows, limbs, N) of vectors (rows, N), on all cores."""
+    limbs, ring_dim = residue.plaintexts.ring.primes, vectors.shape[1]
+    out = np.empty((len(vectors), len(limbs), ring_dim), dtype=np.uint64)
 
+    def work(start: int, stop: int) -> None:
+        out[start:stop] = make(residue.coefficients(vectors[start:stop], encoding))
 
-def _shares(table: Integers) -> list[Integers]:
-    """As many parts of a table as there are cores; the terms of a row stay together."""
-    return [table[table[:, 0] % cores() == core] for core in range(cores())]
-
-
-def _encode_centred(context: Context, vectors: Sequence[Integers], i: int) -> Plaintext:
-    return context.encode(centred(vectors[i], context.plaintext_modulus))
-
-
-def _add_vectors(context: Context, x: Sequence[Ciphertext], vectors: Integers) -> list[Ciphertext]:
-    def work(pair: tuple[Ciphertext, Integers]) -> Ciphertext:
-        ciphertext, vector = pair
-        if not vector.any():
-            return ciphertext
-        full = np.broadcast_to(centred(vector, context.plaintext_modulus), (context.ring_dim,))
-        return context.scheme.EvalAdd(ciphertext, context.encode(np.ascontiguousarray(full)))
-
-    return parallel_map(work, list(zip(x, vectors, strict=True)))
-
-
-def _sum(context: Context, ciphertexts: list[Ciphertext]) -> Ciphertext:
-    if len(ciphertexts) == 1:
-        return ciphertexts[0]
-    total = context.scheme.EvalAdd(ciphertexts[0], ciphertexts[1])
-    for ciphertext in ciphertexts[2:]:
-        context.scheme.EvalAddInPlace(total, ciphertext)
-    return total
-
-
-def _add_to(context: Context, sums: list[Ciphertext | None], row: int, term: Ciphertext, *, subtract: bool) -> None:
-    if sums[row] is None:
-        sums[row] = context.scheme.EvalNegate(term) if subtract else term
-    elif subtract:
-        context.scheme.EvalSubInPlace(sums[row], term)
-    else:
-        context.scheme.EvalAddInPlace(sums[row], term)
+    parallel_parts(work, len(vectors))
+    return out

@@ -54,21 +54,45 @@ class Frame:
         return len(self.offsets) // len(self.primes), len(self.primes), self.ring_dim
 
     def split(self, data: bytes) -> Limbs:
-        """The residues in bytes that OpenFHE wrote: an object it read before has them at other places than one it made.
+        """The residues in bytes that OpenFHE wrote.
 
         Raises:
             OpenFheError: the limbs are not all there.
         """
-        offsets = find_limbs(self.kind, data, self.primes, self.ring_dim, self.shape[0])
-        limbs = [np.frombuffer(data, dtype="<u8", count=self.ring_dim, offset=offset) for offset in offsets]
-        return np.stack(limbs).reshape(self.shape)
+        out = np.empty(self.shape, dtype=np.uint64)
+        self.split_into(data, out)
+        return out
+
+    def split_into(self, data: bytes, out: Limbs) -> None:
+        """Write the residues in bytes that OpenFHE wrote to an array of ``shape``.
+
+        An object that OpenFHE read before has its limbs at other places than one that it made: the places are looked
+        for once for each length.
+
+        Raises:
+            OpenFheError: the limbs are not all there.
+        """
+        places = _seen_places.get((self.kind, self.primes, self.ring_dim, len(data)))
+        if places is None or not self._are_places(data, places):
+            places = find_limbs(self.kind, data, self.primes, self.ring_dim, self.shape[0])
+            _seen_places[self.kind, self.primes, self.ring_dim, len(data)] = places
+        for limb, place in zip(out.reshape(-1, self.ring_dim), places, strict=True):
+            limb[:] = np.frombuffer(data, dtype="<u8", count=self.ring_dim, offset=place)
+
+    def _are_places(self, data: bytes, places: tuple[int, ...]) -> bool:
+        """Whether limbs are there: N before, the prime after."""
+        primes, end = self.primes * self.shape[0], 8 * self.ring_dim
+        return all(
+            (_word(data, place - 8), _word(data, place + end)) == (self.ring_dim, prime)
+            for place, prime in zip(places, primes, strict=True)
+        )
 
     def join(self, limbs: Limbs, tag: bytes) -> bytes:
         """Bytes for OpenFHE to read, from residues and a tag that were checked."""
         data = bytearray(self.skeleton)
         data[self.tag_offset : self.tag_offset + 32] = tag
         for offset, limb in zip(self.offsets, limbs.reshape(-1, self.ring_dim), strict=True):
-            data[offset : offset + 8 * self.ring_dim] = limb.astype("<u8", copy=False).tobytes()
+            np.frombuffer(data, dtype="<u8", count=self.ring_dim, offset=offset)[:] = limb
         return bytes(data)
 
     def check_residues(self, limbs: Limbs) -> None:
@@ -103,7 +127,7 @@ def find_limbs(kind: str, data: bytes, primes: Sequence[int], ring_dim: int, pol
         OpenFheError: other limbs are found than expected.
     """
     offsets = tuple(_limb_offsets(data, primes, ring_dim))
-    found = [struct.unpack_from("<Q", data, offset + 8 * ring_dim)[0] for offset in offsets]
+    found = [_word(data, offset + 8 * ring_dim) for offset in offsets]
     if found != list(primes) * polynomials:
         raise OpenFheError(f"expected {polynomials} x {len(primes)} limbs in a {kind}, found {len(found)}: {_INSTALL}")
     return offsets
@@ -119,6 +143,11 @@ def check_tag(tag: bytes) -> None:
         raise PayloadError(f"a key tag is 32 hex digits, got {tag[:40]!r}")
 
 
+def _word(data: bytes, place: int) -> int:
+    word: int = struct.unpack_from("<Q", data, place)[0]
+    return word
+
+
 def _limb_offsets(data: bytes, primes: Sequence[int], ring_dim: int) -> Iterator[int]:
     length, known = struct.pack("<Q", ring_dim), {struct.pack("<Q", prime) for prime in primes}
     start = data.find(length)
@@ -129,5 +158,8 @@ def _limb_offsets(data: bytes, primes: Sequence[int], ring_dim: int) -> Iterator
             yield start + 8
         start = data.find(length, end if is_limb else start + 1)
 
+
+_seen_places: dict[tuple[str, tuple[int, ...], int, int], tuple[int, ...]] = {}
+"""Where limbs were found, by kind, primes, ring dimension and length of the bytes."""
 
 _INSTALL = "install the release that pyproject.toml names"

@@ -19,6 +19,8 @@ from enclair.runtime.backends.simulated import wrap
 from enclair.runtime.errors import WrongAnswerError
 
 ONE_TO_ONE = np.zeros((1, 1, 1), dtype=np.int64)
+EACH = np.arange(2)[None, :, None]
+"""Two results, one from each ciphertext; a third has no term."""
 
 
 def prove_keys(keys: BfvKeyHolder) -> None:
@@ -33,10 +35,9 @@ def prove_keys(keys: BfvKeyHolder) -> None:
     sums = evaluator.load(keys.encrypt(values), len(values))
     expected = values
     for weight in room_filling_weights(parameters):
-        sums = [evaluator.linear_combination([x], ONE_TO_ONE, ONE_TO_ONE + weight, ONE_TO_ONE, 1)[0] for x in sums]
+        sums = evaluator.linear_combination(sums, EACH, ONE_TO_ONE + weight, EACH.swapaxes(1, 2), 3)
         expected = wrap(expected.astype(object) * weight, parameters.modulus)
-    zero = evaluator.linear_combination(sums, ONE_TO_ONE - 1, ONE_TO_ONE, ONE_TO_ONE, 1)
-    answers = keys.decrypt(evaluator.answer(sums + zero), len(sums) + 1)
+    answers = keys.decrypt(evaluator.answer(sums), len(expected) + 1)
     if not np.array_equal(answers[:-1], expected) or answers[-1].any():
         raise WrongAnswerError(
             f"a known answer came out wrong under {parameters.to_json()}: the keys do not belong together, or"

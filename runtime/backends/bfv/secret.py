@@ -8,33 +8,41 @@ from typing import Any
 import numpy as np
 import openfhe
 
+from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import Context, SecretKey, open_contexts
 from enclair.runtime.backends.bfv.frame import Limbs, find_frame
-from enclair.runtime.backends.bfv.threads import parallel_map
-from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, write_public_key
+from enclair.runtime.backends.bfv.ring import Plaintexts, open_plaintexts
+from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, write_payload, write_public_key
 from enclair.runtime.backends.integers import centred, check_integers, check_slots, from_residues
-from enclair.runtime.backends.interface import Integers
+from enclair.runtime.backends.interface import Integers, Payload
+from enclair.runtime.limbs.workers import parallel_map
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SecretResidue:
-    """The context of one plaintext modulus, and the secret key in it."""
+    """The context of one plaintext modulus, its plaintexts, and the secret key in it."""
 
     context: Context
+    plaintexts: Plaintexts
     secret_key: SecretKey
     tag: bytes
 
-    def encrypt(self, values: Integers) -> Limbs:
-        """Residues (2, limbs, N) of N integers."""
-        plaintext = self.context.encode(centred(values, self.context.plaintext_modulus))
-        return self.context.write_ciphertext(self.context.scheme.Encrypt(self.secret_key, plaintext))
+    def encrypt(self, values: Integers, encoding: Encoding) -> Limbs:
+        """Residues (2, limbs, N) of N integers. OpenFHE packs slots: a polynomial is sent as the slots it has."""
+        reduced = centred(values, self.context.plaintext_modulus)
+        if encoding is Encoding.COEFFICIENTS:
+            reduced = centred(self.plaintexts.slots(reduced[None])[0], self.context.plaintext_modulus)
+        return self.context.write_ciphertext(self.context.scheme.Encrypt(self.secret_key, self.context.encode(reduced)))
 
-    def decrypt(self, limbs: Limbs) -> Integers:
+    def decrypt(self, limbs: Limbs, encoding: Encoding) -> Integers:
         """The N integers in the checked residues (2, 1, N) of an answer."""
         plaintext = self.context.scheme.Decrypt(self.secret_key, self.context.read_answer(limbs, self.tag))
         plaintext.SetLength(self.context.ring_dim)
-        return np.array(plaintext.GetPackedValueArray(), dtype=np.int64)
+        slots: Integers = np.array(plaintext.GetPackedValueArray(), dtype=np.int64)
+        if encoding is Encoding.COEFFICIENTS:
+            return centred(self.plaintexts.coefficients(slots[None])[0], self.context.plaintext_modulus)
+        return slots
 
 
 class BfvKeyHolder:
@@ -54,28 +62,36 @@ class BfvKeyHolder:
         """The bytes that the server needs."""
         return self._public_key
 
-    def encrypt(self, values: Integers) -> bytes:
+    def encrypt(self, values: Integers, encoding: Encoding = Encoding.SLOTS) -> Payload:
         """The payload of (count, slots) integers; see ``KeyHolder.encrypt``."""
         check_integers("a value to encrypt", values, self.parameters.largest_value)
         check_slots("values to encrypt", values, (len(values), self.parameters.slots))
-        return b"".join(parallel_map(self._encrypt, values))
+        frame = self._residues[0].context.ciphertext
+        out = np.empty((len(values), len(self._residues), *frame.shape), dtype=np.uint64)
 
-    def decrypt(self, payload: bytes, count: int) -> Integers:
+        def work(number: int) -> None:
+            for part, residue in zip(out[number], self._residues, strict=True):
+                part[:] = residue.encrypt(values[number], encoding)
+
+        parallel_map(work, range(len(values)))
+        return write_payload(out)
+
+    def decrypt(self, payload: Payload, count: int, encoding: Encoding = Encoding.SLOTS) -> Integers:
         """The (count, slots) integers of an answer; see ``KeyHolder.decrypt``."""
         limbs = read_payload(payload, count, len(self._residues), self._residues[0].context.answer)
-        rows = parallel_map(self._decrypt, limbs)
-        return np.stack(rows) if rows else np.empty((0, self.parameters.slots), dtype=np.int64)
+        out = np.empty((count, self.parameters.slots), dtype=np.int64)
+
+        def work(number: int) -> None:
+            pairs = zip(self._residues, limbs[number], strict=True)
+            parts = [residue.decrypt(part, encoding) for residue, part in pairs]
+            out[number] = from_residues(parts, self.parameters.plaintext_moduli)
+
+        parallel_map(work, range(count))
+        return out
 
     def secret_limbs(self) -> list[tuple[bytes, Limbs]]:
         """Key tag and residues (1, limbs, N) of each secret key, for the key file."""
         return [(residue.tag, _secret_limbs(residue)) for residue in self._residues]
-
-    def _encrypt(self, values: Integers) -> bytes:
-        return b"".join(residue.encrypt(values).tobytes() for residue in self._residues)
-
-    def _decrypt(self, limbs: Limbs) -> Integers:
-        parts = [residue.decrypt(part) for residue, part in zip(self._residues, limbs, strict=True)]
-        return from_residues(parts, self.parameters.plaintext_moduli)
 
 
 def make_keys(parameters: BfvParameters) -> BfvKeyHolder:
@@ -85,7 +101,7 @@ def make_keys(parameters: BfvParameters) -> BfvKeyHolder:
         OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
     """
     pairs = [(context, context.scheme.KeyGen()) for context in open_contexts(parameters)]
-    residues = tuple(SecretResidue(context, keys.secretKey, _tag(keys.secretKey)) for context, keys in pairs)
+    residues = tuple(_residue(parameters, context, keys.secretKey, _tag(keys.secretKey)) for context, keys in pairs)
     public = [(_tag(keys.publicKey), _public_limbs(context, keys.publicKey)) for context, keys in pairs]
     return BfvKeyHolder(parameters, residues, write_public_key(public))
 
@@ -98,15 +114,21 @@ def restore_keys(parameters: BfvParameters, secrets: list[tuple[bytes, Limbs]], 
         OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
     """
     pairs = zip(open_contexts(parameters), secrets, strict=True)
-    return BfvKeyHolder(parameters, tuple(_restore(context, tag, limbs) for context, (tag, limbs) in pairs), public_key)
+    return BfvKeyHolder(parameters, tuple(_restore(parameters, *pair) for pair in pairs), public_key)
 
 
-def _restore(context: Context, tag: bytes, limbs: Limbs) -> SecretResidue:
+def _residue(parameters: BfvParameters, context: Context, secret_key: SecretKey, tag: bytes) -> SecretResidue:
+    return SecretResidue(context, open_plaintexts(parameters, context.plaintext_modulus), secret_key, tag)
+
+
+def _restore(parameters: BfvParameters, context: Context, secret: tuple[bytes, Limbs]) -> SecretResidue:
+    tag, limbs = secret
     throw_away = context.scheme.KeyGen().secretKey
     data = openfhe.Serialize(throw_away, openfhe.BINARY)
     frame = find_frame("secret key", data, context.ciphertext.primes, context.ring_dim, 1, _tag(throw_away))
     frame.check_residues(limbs)
-    return SecretResidue(context, openfhe.DeserializePrivateKeyString(frame.join(limbs, tag), openfhe.BINARY), tag)
+    secret_key = openfhe.DeserializePrivateKeyString(frame.join(limbs, tag), openfhe.BINARY)
+    return _residue(parameters, context, secret_key, tag)
 
 
 def _secret_limbs(residue: SecretResidue) -> Limbs:

@@ -13,12 +13,13 @@ import numpy as np
 
 from enclair.runtime.backends.bfv.context import Context
 from enclair.runtime.backends.bfv.frame import Frame, Limbs, check_tag
+from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import PayloadError
 
 TAG_BYTES = 32
 
 
-def read_payload(payload: bytes, count: int, moduli: int, frame: Frame) -> Limbs:
+def read_payload(payload: Payload, count: int, moduli: int, frame: Frame) -> Limbs:
     """Checked residues (count, moduli, 2, limbs, N).
 
     Raises:
@@ -32,7 +33,12 @@ def read_payload(payload: bytes, count: int, moduli: int, frame: Frame) -> Limbs
         )
     limbs = np.frombuffer(payload, dtype="<u8").reshape(shape)
     frame.check_residues(limbs)
-    return limbs
+    return limbs.astype(np.uint64)
+
+
+def write_payload(limbs: Limbs) -> Payload:
+    """The payload of residues (count, moduli, 2, limbs, N)."""
+    return limbs.astype("<u8", copy=False).tobytes()
 
 
 def read_public_key(data: bytes, contexts: tuple[Context, ...]) -> list[tuple[bytes, Limbs]]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import openfhe
 
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.context import open_context
 from enclair.runtime.backends.bfv.frame import Limbs
-from enclair.runtime.backends.bfv.noise import _constant
+from enclair.runtime.backends.bfv.ring import open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
 
 
@@ -41,15 +39,9 @@ def noise_of(keys: BfvKeyHolder, limbs: Limbs, which: int = 0) -> int:
 
 @cache
 def _inverse(parameters: BfvParameters, limb: int) -> np.ndarray:
-    """Matrix (N, N) from evaluation form to coefficients; OpenFHE's evaluation of the polynomial X gives the points."""
-    small = BfvParameters(
-        parameters.ring_dim, parameters.limbs, parameters.prime_bits, (257,), security=parameters.security
-    )
-    context = open_context(small, 257)
-    one = _constant(context, 1)
-    one.SetEncodingType(openfhe.PlaintextEncodings.COEF_PACKED_ENCODING)
-    x = context.scheme.MakeCoefPackedPlaintext([0, 1] + [0] * (parameters.ring_dim - 2))
+    """Matrix (N, N) from evaluation form to coefficients."""
+    ring = open_ring(parameters.primes, parameters.ring_dim)
     prime, n = parameters.primes[limb], parameters.ring_dim
-    points = [int(v) for v in context.write_ciphertext(context.scheme.EvalMult(one, x))[0, limb]]
+    points = [int(v) for v in ring.transforms[limb].points()]
     scale = pow(n, -1, prime)
     return np.array([[scale * pow(p, -j, prime) % prime for p in points] for j in range(n)], dtype=object)

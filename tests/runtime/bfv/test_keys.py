@@ -10,6 +10,7 @@ import pytest
 from tests.runtime.programs import SMALL
 
 from enclair.compiler.parameters import smallest_prime
+from enclair.runtime.backends.bfv import evaluate as evaluate_module
 from enclair.runtime.backends.bfv import proof as proof_module
 from enclair.runtime.backends.bfv.keys import load_keys, save_keys
 from enclair.runtime.backends.bfv.proof import prove_keys, room_filling_weights
@@ -137,7 +138,7 @@ def test_keys_that_do_not_belong_together(keys: BfvKeyHolder) -> None:
 def test_proof_sees_parameters_that_decrypt_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
     """With flooding noise four times what decryption bears, the proof must fail."""
     parameters = replace(SMALL, plaintext_moduli=(smallest_prime(2**30, 64),))
-    monkeypatch.setattr("enclair.runtime.flood.flood_noise_bits", lambda p: sum(q.bit_length() for q in p.primes) - 29)
+    monkeypatch.setattr(evaluate_module, "flood_noise_bits", lambda p: sum(q.bit_length() for q in p.primes) - 29)
     with pytest.raises(WrongAnswerError, match="compile with a smaller plaintext modulus"):
         prove_keys(make_keys(parameters))
 

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tests.runtime.bfv.algebra import coefficients, noise_of
-from tests.runtime.programs import SECURE_4096, SECURE_8192, SMALL, SMALL_CRT
+from tests.runtime.programs import SMALL
 
 import enclair.runtime.backends.bfv.evaluate as evaluate_module
-from enclair.compiler.parameters import flood_noise_bits, fresh_noise_bits, zero_noise_bits
+from enclair.compiler.parameters import (
+    BfvParameters,
+    flood_noise_bits,
+    fresh_noise_bits,
+    rounding_noise,
+    zero_noise_bits,
+)
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.noise import open_noise
+from enclair.runtime.backends.bfv.frame import Limbs
+from enclair.runtime.backends.bfv.ring import open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.bfv.wire import read_payload
 from enclair.runtime.backends.interface import Integers
 from enclair.runtime.backends.simulated import SimulatedEvaluator, SimulatedKeyHolder
-from enclair.runtime.flood import flood_digits, uniform_integers
+from enclair.runtime.flood import flooding_noise, uniform_integers
+from enclair.runtime.limbs.answers import flood_and_drop
 
-PARAMETERS = [SMALL, SMALL_CRT, replace(SMALL, limbs=3), SECURE_4096, SECURE_8192]
 
-
-@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
-def test_digits_fill_the_room(parameters) -> None:
-    width = flood_digits(parameters).width
-    assert 2 ** flood_noise_bits(parameters) * 0.999 < width <= 2 ** flood_noise_bits(parameters)
+@pytest.mark.parametrize("bits", [1, 12, 63, 64, 65, 128, 307])
+def test_noise_fills_its_bits(bits: int) -> None:
+    words = flooding_noise(bits, 2000).astype(object)
+    drawn = [sum(int(word) << 64 * i for i, word in enumerate(column)) for column in words.T]
+    assert min(drawn) >= 0
+    assert 2**bits * 0.99 - 1 <= max(drawn) < 2**bits
 
 
 @given(st.integers(1, 2**47).map(lambda half: 2 * half + 1))
@@ -41,35 +52,53 @@ def test_uniform_integers_are_uniform() -> None:
     assert ((counts - 10_000) ** 2 / 10_000).sum() < 40  # chi-square, 6 degrees: beyond with probability 5e-7
 
 
-def test_noise_is_one_small_polynomial_in_every_limb() -> None:
-    noise = open_noise(SMALL)
-    drawn = np.array([c / noise.digits.width for _ in range(40) for c in coefficients(SMALL, noise.sample())])
-    assert drawn.min() >= 0
-    assert drawn.max() < 1
-    counts = np.histogram(drawn, bins=8, range=(0, 1))[0]
-    assert ((counts - 320) ** 2 / 320).sum() < 45  # chi-square, 7 degrees: beyond with probability 1e-7
+def flooded(parameters: BfvParameters, total: Limbs, noise: NDArray[np.uint64]) -> Limbs:
+    """The last step of an answer, without an encryption of zero."""
+    ring = open_ring(parameters.primes, parameters.ring_dim)
+    out = np.empty((2, parameters.ring_dim), dtype=np.uint64)
+    flood_and_drop(total, np.zeros_like(total), noise, *ring.drop_tables, out)
+    return out
+
+
+@pytest.mark.parametrize("limbs", [2, 3, 5])
+def test_noise_is_added_to_the_first_polynomial(limbs: int) -> None:
+    """A ciphertext (0, 0) becomes the noise over the dropped primes, rounded."""
+    parameters = replace(SMALL, limbs=limbs)
+    bits = flood_noise_bits(parameters)
+    noise = flooding_noise(bits, 64)
+    out = flooded(parameters, np.zeros((2, limbs, 64), dtype=np.uint64), noise)
+    dropped = math.prod(parameters.primes[1:])
+    exact = [sum(int(word) << 64 * i for i, word in enumerate(column)) for column in noise.T]
+    got = coefficients(parameters, out[:1])
+    assert all(abs(g * dropped - e) <= dropped * 0.51 for g, e in zip(got, exact, strict=True))
+    assert not out[1].any()
 
 
 def test_answers_are_flooded(monkeypatch: pytest.MonkeyPatch, keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
-    seen: list[int] = []
-    read = evaluate_module.Context.read_ciphertext
+    """The phase of an answer is off by the noise that was drawn, over the dropped prime."""
+    seen: list[NDArray[np.uint64]] = []
 
-    def spy(self, limbs, tag):
-        seen.append(noise_of(keys, limbs))
-        return read(self, limbs, tag)
+    def spy(bits: int, count: int) -> NDArray[np.uint64]:
+        seen.append(flooding_noise(bits, count))
+        return seen[-1]
 
-    ciphers = evaluator.load(keys.encrypt(np.ones((4, 64), dtype=np.int64)), 4)
-    monkeypatch.setattr(evaluate_module.Context, "read_ciphertext", spy)
-    evaluator.answer(ciphers)
-    width = flood_digits(SMALL).width
+    monkeypatch.setattr(evaluate_module, "flooding_noise", spy)
+    payload = evaluator.answer(evaluator.load(keys.encrypt(np.ones((4, 64), dtype=np.int64)), 4))
+    answers = read_payload(payload, 4, 1, evaluator._residues[0].context.answer)
     assert len(seen) == 4
-    assert all(width / 2 < noise < width + 2**13 for noise in seen)
+    dropped, width = SMALL.primes[1], 2 ** flood_noise_bits(SMALL)
+    largest = sorted(max(int(low) + (int(high) << 64) for low, high in noise.T) for noise in seen)
+    noises = sorted(noise_of(keys, answer[0]) * dropped for answer in answers)
+    slack = dropped * rounding_noise(64) + 2**20
+    assert all(abs(n - w) <= slack for n, w in zip(noises, largest, strict=True))
+    assert all(width / 2 < w < width for w in largest)
 
 
 def test_answers_are_randomised(keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
     cipher = evaluator.load(keys.encrypt(np.ones((1, 64), dtype=np.int64)), 1)
-    first, second = (np.frombuffer(evaluator.answer(cipher), dtype=np.uint64).reshape(2, 64) for _ in range(2))
-    bare = np.frombuffer(evaluator.dump(cipher), dtype=np.uint64).reshape(2, 2, 64)[:, 0]
+    answers = (read_payload(evaluator.answer(cipher), 1, 1, evaluator._residues[0].context.answer) for _ in range(2))
+    first, second = (limbs[0, 0, :, 0] for limbs in answers)
+    bare = cipher[0, 0, :, 0]
     for left, right in ((first, second), (first, bare)):
         assert (left != right).all(axis=1).all()
 
@@ -81,11 +110,9 @@ def noise_bounds_hold(keys: BfvKeyHolder, evaluator: BfvEvaluator, operate) -> N
     simulated = SimulatedEvaluator(parameters)
     bounds = operate(simulated, simulated.load(SimulatedKeyHolder(parameters).encrypt(values), 3))
     ciphers = operate(evaluator, evaluator.load(keys.encrypt(values), 3))
-    shape = (len(ciphers), len(parameters.plaintext_moduli), 2, parameters.limbs, 64)
-    limbs = np.frombuffer(evaluator.dump(ciphers), dtype=np.uint64).reshape(shape)
-    for cipher, bound in zip(limbs, bounds, strict=True):
+    for cipher, bound in zip(ciphers, bounds.noise, strict=True):
         for which, part in enumerate(cipher):
-            assert noise_of(keys, part, which) <= bound.noise[which]
+            assert noise_of(keys, part, which) <= bound[which]
 
 
 @given(weights=st.lists(st.integers(-(2**25), 2**25), min_size=3, max_size=3))
@@ -108,16 +135,15 @@ def test_other_operations_keep_the_bound(keys, evaluator, seed: int) -> None:
     def operate(evaluator, x):
         summed = evaluator.slot_combination(x, rows, cols, vectors, 2)
         shifted = evaluator.add_vectors(summed, vectors[:2])
-        return evaluator.add(shifted, evaluator.subtract(x[:2], shifted))
+        return evaluator.add(shifted, evaluator.subtract(evaluator.select(x, np.arange(2)), shifted))
 
     noise_bounds_hold(keys, evaluator, operate)
 
 
 def test_fresh_bounds_are_within_three_bits(keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
-    payload = keys.encrypt(np.zeros((50, 64), dtype=np.int64))
-    fresh = np.frombuffer(payload, dtype=np.uint64).reshape(50, 2, 2, 64)
+    fresh = evaluator.load(keys.encrypt(np.zeros((50, 64), dtype=np.int64)), 50)[:, 0]
     (residue,) = evaluator._residues
-    encrypted = np.stack([residue.context.write_ciphertext(residue.zero()) for _ in range(50)])
+    encrypted = np.stack([residue.zero() for _ in range(50)])
     for limbs, bits in ((fresh, fresh_noise_bits()), (encrypted, zero_noise_bits(64))):
         most = max(noise_of(keys, part) for part in limbs)
         assert 2 ** (bits - 3) < most < 2**bits

@@ -28,12 +28,12 @@ def test_any_residues_come_back(evaluator: BfvEvaluator, data: st.DataObject) ->
     seed = data.draw(st.integers(0, 2**32))
     limbs = np.random.default_rng(seed).integers(0, PRIMES[:, None], (3, 1, 2, 2, 64), dtype=np.uint64)
     limbs[0, 0, 0, :, 0] = PRIMES - 1
-    assert evaluator.dump(evaluator.load(limbs.tobytes(), 3)) == limbs.tobytes()
+    np.testing.assert_array_equal(evaluator.load(evaluator.dump(limbs), 3), limbs)
 
 
 def test_dump_of_computed_ciphertexts(keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
     ciphers = evaluator.load(keys.encrypt(VALUES), 2)
-    again = evaluator.load(evaluator.dump(evaluator.add(ciphers, ciphers[::-1])), 2)
+    again = evaluator.load(evaluator.dump(evaluator.add(ciphers, evaluator.select(ciphers, np.array([1, 0])))), 2)
     np.testing.assert_array_equal(keys.decrypt(evaluator.answer(again), 2), np.stack([VALUES.sum(axis=0)] * 2))
 
 

@@ -29,7 +29,7 @@ from enclair.runtime.limbs.workers import one_blas_thread, parallel_map
 DIGIT_BYTES = 4 << 20
 """Of the digits that one product of BLAS reads: wide blocks, for BLAS packs the weights anew for each."""
 
-FEW_RESULTS = 2
+FEW_RESULTS = 3
 """Up to so many results for the same ciphertexts are summed without BLAS."""
 
 FEW_COLUMNS = 1024

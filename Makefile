@@ -1,7 +1,7 @@
 # Everything runs in .venv, which scripts/setup makes and keeps up to date.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-core nightly lint types contracts bench doctor clean env-demo env-dev env-torch
+.PHONY: help setup demo test test-core nightly lint types contracts bench doctor clean env-bench env-demo env-dev env-torch
 
 BIN := .venv/bin
 export OMP_WAIT_POLICY := passive
@@ -36,7 +36,7 @@ types: env-dev ## Check types
 contracts: env-dev ## Check who may import whom
 	$(BIN)/lint-imports
 
-bench: env-demo ## Measure every figure of the README
+bench: env-bench ## Measure every figure of the README
 	set -e; for bench in benchmarks/*.py; do $(BIN)/python "$$bench"; done
 
 doctor: env-demo ## Check this machine, and say how to mend each fault
@@ -51,6 +51,9 @@ env-demo:
 
 env-dev:
 	@scripts/setup dev
+
+env-bench:
+	@scripts/setup bench torch
 
 env-torch:
 	@scripts/setup dev torch

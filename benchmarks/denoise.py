@@ -9,10 +9,8 @@ would add.
 
 import argparse
 import json
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +21,11 @@ from ct_denoise.encrypted import compile_denoiser
 from ct_denoise.job import load
 from ct_denoise.lowdose import Scan
 from ct_denoise.network import to_input
+from measures.timing import GIGABIT, median_of, median_seconds, timed
 
 import enclair
 from enclair.compiler.ir.reference import run as run_in_the_clear
 from enclair.float_model import FloatModel
-
-GIGABIT = 125e6
-"""Bytes a second."""
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds a call took, and what it gave."""
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
-def median_of(tables: list[Mapping[str, float]]) -> dict[str, float]:
-    """The median of each entry."""
-    return {key: statistics.median(table[key] for table in tables) for key in tables[0]}
 
 
 def measure(runs: int) -> dict[str, Any]:
@@ -53,7 +37,7 @@ def measure(runs: int) -> dict[str, Any]:
     results = [session.run(inputs) for _ in range(runs)]
     reference = run_in_the_clear(program.fixed, inputs)
     plain = FloatModel(program.source or b"")
-    plain_seconds = statistics.median(timed(lambda: plain.run(inputs))[0] for _ in range(max(runs, 5)))
+    plain_seconds = median_seconds(lambda: plain.run(inputs), max(runs, 5))
     traffic = results[-1].traffic
     return {
         "pixels": list(job.image.shape),

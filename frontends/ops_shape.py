@@ -145,12 +145,12 @@ def split(node: OnnxNode) -> tuple[Operand, ...]:
     return tuple(part(node.arg(), axis, range(a, b)) for a, b in zip(starts, stops, strict=True))
 
 
-@converts("Pad", to=(Pad, Slice), note="mode constant, reflect or edge; constant pads; negative ones crop")
+@converts("Pad", to=(Pad, Slice), note="constant pads; negative ones crop")
 def pad(node: OnnxNode) -> Operand:
     """Crop where pads are negative, then pad."""
     mode = node.text("mode", "constant")
-    if mode not in ("constant", "reflect", "edge"):
-        raise UnsupportedNodeError(f"padding mode {mode!r}", "pad by 'constant', 'reflect' or 'replicate'")
+    if mode not in ("constant", "reflect", "edge", "wrap"):
+        raise UnsupportedNodeError(f"padding mode {mode!r}", "pad by 'constant', 'reflect', 'edge' or 'wrap'")
     value = node.array(2, "padding value")
     begins, ends = _pads(node)
     x = node.arg()

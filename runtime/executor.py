@@ -73,7 +73,7 @@ def apply(op: Op, args: list[Any], evaluator: Evaluator[Batch]) -> Batch:
         x, rows, cols, vectors = args
         return evaluator.slot_combination(x, rows, cols, vectors, op.outputs)
     if isinstance(op, PolynomialCombination):
-        return evaluator.polynomial_combination(args[0], args[1], op.chunks)
+        return evaluator.polynomial_combination(args[0], op.polynomials(args[1]), op.chunks)
     if isinstance(op, AddPlain):
         return evaluator.add_vectors(args[0], op.vectors(args[1]), encoding_of(op.layout))
     if isinstance(op, HideUnheld):

@@ -204,8 +204,8 @@ def space_to_depth(m: Model) -> bool:
 
 
 def pad(m: Model) -> bool:
-    """Zeros, another value, the mirrored or the repeated border."""
-    mode = m.pick("constant", "constant", "reflect", "edge")
+    """Zeros, another value, the mirrored or the repeated border, or the other end."""
+    mode = m.pick("constant", "constant", "reflect", "edge", "wrap")
     room = tuple(min(2, n - 1) if mode == "reflect" else 2 for n in m.spatial)
     pads = [m.number(0, n) for n in room * 2]
     rank, value = len(room), m.pick(0.0, 0.0, 0.375) if mode == "constant" else 0.0

@@ -11,7 +11,8 @@ from enclair.compiler.ir.ops.packed import Pack, Unpack
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CipherType, SlotsType
 from enclair.compiler.ir.verify import verify
-from enclair.compiler.packing.stage import Held, PackedStage, Ring, pack_stage
+from enclair.compiler.packing.packed_stage import Held, PackedStage, Ring
+from enclair.compiler.packing.stage import pack_stage
 from enclair.compiler.program import Round, exchange_of
 
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import log2
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.ops.packed import (
     AddCiphers,
     AddPlain,
     ConcatCiphers,
+    HideUnheld,
     LinearCombination,
     MaskSlots,
+    PolynomialCombination,
     SelectCiphers,
     SlotCombination,
     SubtractCiphers,
-    terms,
 )
 from enclair.compiler.ir.types import CipherType
 
+Table: TypeAlias = NDArray[np.int64]
 MEASURED_RING_DIM, MEASURED_LIMBS = 8192, 2
 PLAIN_NOISE = 2.0**-6
 """The rounding of an added plaintext (1/2) in units of the noise bound of a fresh upload (39), rounded up."""
@@ -34,12 +38,13 @@ class OpCosts:
     ``megabyte`` is a megabyte on the wire at 1 Gbit/s.
     """
 
-    encode: float = 0.76
-    encrypt: float = 4.1
-    decrypt: float = 0.6
-    multiply: float = 0.25
-    add: float = 0.08
-    answer: float = 6.0
+    encode: float = 1.0
+    encrypt: float = 5.5
+    decrypt: float = 1.2
+    multiply: float = 0.005
+    polynomial_product: float = 0.02
+    add: float = 0.04
+    answer: float = 7.0
     megabyte: float = 8.0
 
 
@@ -47,11 +52,16 @@ class OpCosts:
 class StageCost:
     """What one server stage takes: ciphertexts each way and server operations."""
 
-    uploads: int
-    answers: int
-    multiplications: int
-    encodings: int
-    additions: int
+    uploads: int = 0
+    answers: int = 0
+    multiplications: int = 0
+    polynomial_products: int = 0
+    encodings: int = 0
+    additions: int = 0
+
+    def __add__(self, other: StageCost) -> StageCost:
+        """The cost of both."""
+        return StageCost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def milliseconds(self, ring_dim: int, limbs: int, costs: OpCosts) -> float:
         """Client, server and wire together, one thread."""
@@ -60,6 +70,7 @@ class StageCost:
             self.uploads * costs.encrypt
             + self.answers * (costs.decrypt + costs.answer)
             + self.multiplications * costs.multiply
+            + self.polynomial_products * costs.polynomial_product
             + self.encodings * costs.encode
             + self.additions * costs.add
         )
@@ -69,14 +80,12 @@ class StageCost:
 
 def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
     """Count the operations of a packed server graph."""
-    multiplications = encodings = additions = 0
+    multiplications = polynomial_products = encodings = additions = 0
     for node in graph.nodes:
         count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
         match node.op:
             case LinearCombination():
-                _, _, weights = terms(*(graph.constant(arg) for arg in node.args[1:]))
-                multiplications += weights.size
-                encodings += np.unique(weights).size
+                multiplications += _term_count(*(graph.constant(arg) for arg in node.args[1:]))
             case SlotCombination():
                 multiplications += graph.constant(node.args[1]).size
                 encodings += graph.constant(node.args[1]).size
@@ -84,14 +93,16 @@ def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
                 masked = node.op.masked()[0].size
                 multiplications += masked
                 encodings += masked
-            case AddPlain():
+            case PolynomialCombination():
+                polynomial_products += node.op.source.count * node.op.target.groups
+            case AddPlain() | HideUnheld():
                 encodings += count
                 additions += count
             case AddCiphers() | SubtractCiphers():
                 additions += count
             case _:
                 pass
-    return StageCost(uploads, answers, multiplications, encodings, additions)
+    return StageCost(uploads, answers, multiplications, polynomial_products, encodings, additions)
 
 
 def noise_growth(graph: Graph, slot_vector_bits: float, known: Mapping[str, float]) -> dict[str, float]:
@@ -112,19 +123,31 @@ def noise_growth(graph: Graph, slot_vector_bits: float, known: Mapping[str, floa
 def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: float) -> float:
     match node.op:
         case LinearCombination():
-            rows, _, weights = terms(*(graph.constant(arg) for arg in node.args[1:]))
-            sums = np.bincount(rows, weights=np.abs(weights).astype(np.float64)) if rows.size else np.ones(1)
-            return args[0] + log2(max(1.0, float(sums.max())))
+            return args[0] + log2(max(1, _largest_weight_sum(*(graph.constant(arg) for arg in node.args[1:]))))
         case SlotCombination():
             rows = graph.constant(node.args[1])
             return args[0] + slot_vector_bits + log2(max(1, int(np.bincount(rows).max(initial=1))))
+        case PolynomialCombination():
+            magnitudes = np.abs(node.op.polynomials(graph.constant(node.args[1]))).sum(axis=(1, 2))
+            return args[0] + log2(max(1, int(magnitudes.max(initial=1))))
         case MaskSlots():
             return args[0] + slot_vector_bits
         case AddCiphers() | SubtractCiphers():
             return log2(sum(2.0**bits for bits in args))
-        case AddPlain():
+        case AddPlain() | HideUnheld():
             return log2(2.0 ** args[0] + PLAIN_NOISE)
         case SelectCiphers() | ConcatCiphers():
             return max(args)
         case _:
             raise TypeError(f"{type(node.op).__name__} is not a server op")
+
+
+def _term_count(gather: Table, _: Table, scatter: Table) -> int:
+    """Terms with a ciphertext and a result: each is a product, whether or not its weight is zero."""
+    return int(((gather >= 0).sum(axis=2) * (scatter >= 0).sum(axis=1)).sum())
+
+
+def _largest_weight_sum(gather: Table, weights: Table, scatter: Table) -> int:
+    """The most that the magnitudes of the weights of a result add up to."""
+    sums = np.abs(weights) @ (gather >= 0).swapaxes(1, 2)
+    return int(np.where(scatter >= 0, sums, 0).max(initial=0))

@@ -148,12 +148,21 @@ class PrecisionSearch:
         return bits
 
     def _lowered(self, bits: int, pair: Callable[[int], tuple[int, int]], tolerance: float) -> int:
-        while bits > FEWEST_BITS and SAFETY * self._error(*pair(bits - 1)) <= tolerance:
+        while bits > FEWEST_BITS and self._meets(tolerance / SAFETY, *pair(bits - 1)):
             bits -= 1
         return bits
 
+    def _meets(self, error: float, activation_bits: int, weight_bits: int) -> bool:
+        """Whether the error stays below a limit: the first sample on which it does not decides."""
+        fixed = self.fixed_graph(activation_bits, weight_bits)
+        return all(self._gap(fixed, [number]) <= error for number in self._searched())
+
     def _error(self, activation_bits: int, weight_bits: int) -> float:
-        return self._gap(self.fixed_graph(activation_bits, weight_bits), range(0, len(self.samples), 2))
+        return self._gap(self.fixed_graph(activation_bits, weight_bits), self._searched())
+
+    def _searched(self) -> range:
+        """Numbers of the samples that the search looks at."""
+        return range(0, len(self.samples), 2)
 
     def _gap(self, fixed: Graph, numbers: Sequence[int]) -> float:
         """The largest difference to the float model on some samples; infinite where fixed point gives no number."""

@@ -9,7 +9,7 @@ from enclair.compiler.approx.intervals import largest_sum
 from enclair.compiler.errors import DoesNotFit, PackingError
 from enclair.compiler.ir.graph import Graph
 from enclair.compiler.packing.assemble import Assembled, assemble, round_count
-from enclair.compiler.packing.stage import Ring
+from enclair.compiler.packing.packed_stage import Ring
 from enclair.compiler.parameters import (
     MODULUS_CHOICES,
     SECURE,

@@ -14,6 +14,7 @@ from enclair.compiler.ir.types import TensorType
 from enclair.compiler.program import Program
 from enclair.compiler.report import slots
 from enclair.compiler.report.model import Exposure, Layer
+from enclair.compiler.report.rows import in_rows
 from enclair.compiler.report.systems import commonest, equations_of, systems_of
 from enclair.compiler.report.views import View, secret_nodes, views, weights_of
 
@@ -40,9 +41,10 @@ def readers(graph: Graph, name: str, outputs: tuple[str, ...]) -> tuple[str, ...
 
 
 def _exposure(program: Program, number: int, view: View) -> Exposure:
-    equations = equations_of(view)
+    told = in_rows(view)
+    equations = equations_of(told)
     systems = systems_of(equations)
-    composed = slots.is_composed(view)
+    composed = slots.is_composed(told)
     queries = max((system.queries for system in systems), default=None)
     inner = commonest(equations) if composed else None
     shape = view.value.type.shape if isinstance(view.value.type, TensorType) else ()

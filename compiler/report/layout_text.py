@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from enclair.compiler.ir.layouts import BlockSums, Layout, MaskedCopies, Replicated, SlotSums, Tiles, Viewed
+from enclair.compiler.ir.layouts import (
+    BlockSums,
+    Coefficients,
+    Layout,
+    MaskedCopies,
+    Replicated,
+    SlotSums,
+    Tiles,
+    Viewed,
+)
 
 
 def describe(layout: Layout) -> str:
@@ -14,6 +23,8 @@ def describe(layout: Layout) -> str:
             return f"masked copies of {describe(layout.base)}"
         case Replicated():
             return f"features {layout.partials} a ciphertext, {layout.copies} copies each"
+        case Coefficients():
+            return f"{layout.features} of {layout.shape[-1]} columns a ciphertext, {layout.span} rows, in coefficients"
         case BlockSums():
             return f"outputs {layout.copies} a ciphertext, {layout.partials} summands each"
         case SlotSums():

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from enclair.compiler.ir.integer_math import matmul
-from enclair.compiler.ir.ops.packed import PolynomialCombination, terms
+from enclair.compiler.ir.ops import packed
+from enclair.compiler.ir.ops.packed import terms
 from enclair.runtime.backends.interface import Integers
 
 Exact = NDArray[Any]
@@ -48,7 +49,7 @@ def vector_sums(x: Integers, rows: Integers, cols: Integers, vectors: Integers, 
 def polynomial_sums(x: Integers, weights: Integers, chunks: int) -> Exact:
     """out[chunk, o] = sum_k weights[o, k](Y) x[chunk, k] on coefficients x (chunks * inputs, N)."""
     if _fits(_row_sum(weights, axis=(1, 2)) * _largest(x)):
-        return PolynomialCombination(chunks).evaluate(x, weights)
+        return packed.polynomial_sums(x, weights, chunks)
     outputs, inputs, blocks = weights.shape
     slots = x.shape[1]
     out = np.zeros((chunks, outputs, slots), dtype=object)

@@ -20,7 +20,7 @@ from enclair.compiler.ir.layouts import Axes, BlockSums, Layout, MaskedCopies, R
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.types import TensorType
-from enclair.compiler.parameters import INSECURE
+from enclair.compiler.parameters import INSECURE, flood_noise_bits, fresh_noise_bits
 from enclair.compiler.program import Program
 from enclair.compiler.report import Report, inspect
 from enclair.compiler.report.layout_text import describe
@@ -70,6 +70,18 @@ def test_what_a_program_needs_is_what_it_has(report: Report) -> None:
         assert 0 < round_.noise_growth_bits <= round_.noise_room_bits
         assert round_.estimated_ms > 0
     assert [r.noise_growth_bits for r in report.rounds] == tiny_program().facts["noise_growth_bits"]
+
+
+def test_flooding_hides_the_noise_of_sums_but_for_the_stated_distance(report: Report) -> None:
+    """The noise of a sum over the width of the noise that hides it, for each coefficient of the answers."""
+    parameters = tiny_program().parameters
+    for round_, done in zip(report.rounds, tiny_program().rounds, strict=True):
+        noise = 2 ** (round_.noise_growth_bits + fresh_noise_bits())
+        distance = 4096 * done.exchange.answer_count * noise / 2 ** flood_noise_bits(parameters)
+        assert distance < 2**-round_.flood_distance_bits < 1.01 * distance
+        assert distance <= 4096 * done.exchange.answer_count / 2**parameters.flood_bits
+        stated = f"hides it but for a statistical distance of 2^-{int(round_.flood_distance_bits)} a query"
+        assert stated in report.to_text()
 
 
 def test_parameters_name_the_table_that_vouches_for_them(report: Report) -> None:
@@ -149,6 +161,11 @@ def test_text_says_that_the_model_is_not_protected(report: Report) -> None:
     text = " ".join(report.to_text().split())
     assert "split protects the data from the server, not the model from the client" in text
     assert "s1: 1 query to solve for the weights: 2 systems of 10 unknowns, 36 equations a query." in text
+
+
+def test_text_says_that_summands_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enclair.compiler.packing.candidates.polynomial_blockings", lambda *_: [])
+    text = " ".join(inspect(tiny_program.__wrapped__()).to_text().split())
     assert "y.fixed: each element comes in up to 128 summands, which the client adds: it sees each of them" in text
 
 

@@ -23,7 +23,7 @@ from enclair.compiler.ir.ops.reductions import ReduceSum
 from enclair.compiler.ir.ops.shape import Reshape, Resize, Slice
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import TensorType
-from enclair.compiler.packing.blocks import Blocking
+from enclair.compiler.packing.blocks import SlotBlocking
 from enclair.compiler.program import Program
 from enclair.compiler.report import inspect
 from enclair.compiler.report.model import Exposure
@@ -137,13 +137,21 @@ def test_least_squares_gives_a_convolution_behind_an_activation() -> None:
 
 
 @pytest.fixture
-def whole_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Products in blocks of which the client sees whole sums only."""
+def in_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No products on coefficients."""
+    monkeypatch.setattr("enclair.compiler.packing.candidates.polynomial_blockings", lambda *_: [])
 
-    def blockings(graph: Graph, slots: int) -> list[Blocking]:
-        return [Blocking(1, max(node.out.type.shape[-1] for node in graph.nodes), slots)]
 
-    monkeypatch.setattr("enclair.compiler.packing.stage.blockings", blockings)
+@pytest.fixture(params=["slots", "coefficients"])
+def whole_sums(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Products of which the client sees whole sums only."""
+
+    def blockings(graph: Graph, slots: int) -> list[SlotBlocking]:
+        return [SlotBlocking(1, max(node.out.type.shape[-1] for node in graph.nodes), slots)]
+
+    monkeypatch.setattr("enclair.compiler.packing.candidates.slot_blockings", blockings)
+    if request.param == "slots":
+        request.getfixturevalue("in_slots")
 
 
 @pytest.mark.usefixtures("whole_sums")
@@ -169,6 +177,7 @@ def test_rows_that_share_a_product_share_the_queries() -> None:
     assert (claim.queries, claim.systems) == (2, (System(8, 4, 2, 3),))
 
 
+@pytest.mark.usefixtures("in_slots")
 def test_summands_give_a_product_away_sooner() -> None:
     """Left to the client's finishing sum, every summand is an equation of its own: here one weight times one input."""
     program = Net(1, 70).gemm(3).program()

@@ -4,4 +4,5 @@ import sys
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-sys.path.insert(0, str(EXAMPLES / "ct_denoise"))
+for folder in ("", "ct_denoise", "dncnn", "red_cnn", "deit_whole"):
+    sys.path.insert(0, str(EXAMPLES / folder))

@@ -122,6 +122,11 @@ def test_pad(mode: str, begins: list[int], ends: list[int], value: float | None,
     agree("Pad", args, constant=(1, 2), opset=opset, mode=mode)
 
 
+@given(pads=st.lists(st.integers(0, 2), min_size=6, max_size=6), opset=opsets_from(19))
+def test_pad_from_the_other_end(pads: list[int], opset: int) -> None:
+    agree("Pad", [normal(0, 3, 4, 5), ints(*pads)], constant=(1,), opset=opset, mode="wrap")
+
+
 @given(pads=st.lists(st.integers(-1, 2), min_size=4, max_size=4), opset=opsets_from(18))
 def test_pad_some_axes_and_crop(pads: list[int], opset: int) -> None:
     agree("Pad", [normal(0, 3, 4, 5), ints(*pads), None, ints(2, 0)], constant=(1, 3), opset=opset)

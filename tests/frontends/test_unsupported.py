@@ -100,9 +100,9 @@ CASES: list[tuple[str, list[Any], tuple[int, ...], dict[str, Any], str, str]] = 
         "Pad",
         [normal(0, 4), np.int64([1, 1])],
         (1,),
-        {"mode": "wrap"},
-        "padding mode 'wrap'",
-        "'reflect' or 'replicate'",
+        {"mode": "mirror"},
+        "padding mode 'mirror'",
+        "pad by 'constant', 'reflect', 'edge' or 'wrap'",
     ),
     (
         "Resize",

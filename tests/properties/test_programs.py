@@ -22,7 +22,7 @@ from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.text import parse
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.packing.assemble import Assembled, assemble
-from enclair.compiler.packing.stage import Ring
+from enclair.compiler.packing.packed_stage import Ring
 from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.planner.costs import OpCosts
 from enclair.compiler.planner.rounds import fewest_rounds

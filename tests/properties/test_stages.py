@@ -22,7 +22,9 @@ from enclair.compiler.ir.text import parse
 from enclair.compiler.ir.types import CipherType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.packing.assemble import round_count, server_stage
-from enclair.compiler.packing.stage import PackedStage, Ring, _candidates, split_parts
+from enclair.compiler.packing.candidates import candidates
+from enclair.compiler.packing.packed_stage import PackedStage, Ring
+from enclair.compiler.packing.stage import split_parts
 from enclair.compiler.planner.costs import noise_growth
 
 RING_DIMS = (16, 64, 256)
@@ -38,9 +40,9 @@ def parts_of(fixed: Graph) -> list[Graph]:
 
 def packed_forms(part: Graph, ring_dim: int) -> Iterator[PackedStage]:
     """Every candidate that can be packed."""
-    for attempt in _candidates(part, 1, Ring(ring_dim, 2, 200.0, 20.0), {}):
+    for candidate in candidates(part, 1, Ring(ring_dim, 2, 200.0, 20.0), {}):
         try:
-            packed = attempt()
+            packed = candidate.pack()
         except PackingError:
             continue
         event(packed.layout_name.lstrip("tiles 0123456789x") or "tiles")

@@ -134,7 +134,24 @@ def shift_round(x: Integers, shift: int) -> Integers:
     """x / 2^shift rounded half to even, in integers; a negative shift multiplies."""
     if shift <= 0:
         return np.left_shift(x, -shift)
+    taken = np.asarray(x)
+    rounded = np.empty(taken.shape, dtype=np.int64)
+    source, target = taken.reshape(-1), rounded.reshape(-1)
+    for start in range(0, source.size, _AT_ONCE):
+        _round_into(target[start : start + _AT_ONCE], source[start : start + _AT_ONCE], shift)
+    return rounded
+
+
+_AT_ONCE = 1 << 14
+"""Integers rounded at a time: they and what is computed on the way stay in a core's cache."""
+
+
+def _round_into(rounded: Integers, x: Integers, shift: int) -> None:
+    """What is left of x above its floor rounds up when it is more than half, or half and the floor is odd."""
     half = np.int64(1) << np.int64(shift - 1)
-    floor = np.right_shift(x, shift)
-    rest = x - np.left_shift(floor, shift)
-    return np.asarray(floor + ((rest > half) | ((rest == half) & (floor & 1 == 1))))
+    np.right_shift(x, shift, out=rounded)
+    rest = np.left_shift(rounded, shift)
+    np.subtract(x, rest, out=rest)
+    odd = rounded & 1
+    rest += odd
+    rounded += rest > half

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.integer_math import matmul
-from enclair.compiler.ir.layouts import Layout, Tiles, encoding_of, pack, spread, unpack
+from enclair.compiler.ir.layouts import Coefficients, Layout, Tiles, encoding_of, pack, spread, unpack
 from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.fixed import fixed_operand
 from enclair.compiler.ir.types import CipherType, Encoding, SlotsType, TensorType, Type
@@ -138,41 +138,54 @@ class SlotCombination(Op):
 @register
 @dataclass(frozen=True, slots=True)
 class PolynomialCombination(Op):
-    """Sums of ciphertexts times polynomials in Y = X^span: a matrix product over Z_t[Y] / (Y^blocks + 1).
+    """The rows of a matrix times constant weights, by products with polynomials in Y = X^span.
 
-    Arguments: ciphertexts x in coefficients, ``inputs`` for each of the ``chunks``; ``weights`` (outputs, inputs,
-    blocks), the coefficients of Y^0, Y^1, ..., fixed point. blocks times span is the number of coefficients.
+    Arguments: ciphertexts x of the rows in ``source``; ``weights`` (features, outputs), fixed point. The sums come out
+    in ``target``; what lies between them are sums that nobody asked for.
 
-        out[chunk, o] = sum_k weights[o, k](Y) * x[chunk, k]
+    Source and target have one span. With p features of a row in a source ciphertext, 1 power of Y apart, its outputs
+    are p powers apart: of x = sum_i x_i Y^i and w = sum_i w_i Y^-i, the product has sum_i w_i x_i at Y^0, and
+    unwanted sums up to Y^(p-1) and down to Y^-(p-1). (Huang, Lu, Hong and Ding, "Cheetah", USENIX Security 2022,
+    section 3, with rows side by side in the powers of X below Y.)
     """
 
-    chunks: int
+    source: Coefficients
+    target: Coefficients
+
+    @property
+    def chunks(self) -> int:
+        """Parts of the rows, each with ciphertexts of its own."""
+        return self.source.chunks
+
+    @property
+    def blocks(self) -> int:
+        """Y^blocks = -1."""
+        return self.source.slots // self.source.span
 
     def result_type(self, *args: Type) -> CipherType:
-        """``chunks`` times ``outputs`` ciphertexts; the scales add."""
+        """The ciphertexts of ``target``; the scales add."""
         x, weights = args
         cipher = _cipher(self, x)
         weights_type, scale_bits = fixed_operand(self, weights)
-        if cipher.encoding is not Encoding.COEFFICIENTS:
-            raise TypeRuleError(f"PolynomialCombination needs ciphertexts in coefficients, got {cipher}")
-        fits = len(weights_type.shape) == 3 and cipher.count == self.chunks * weights_type.shape[1]
-        if not fits or cipher.slots % weights_type.shape[2]:
-            raise TypeRuleError(f"weights {weights} do not fit {self.chunks} chunks of {cipher}")
-        return replace(
-            cipher, count=self.chunks * weights_type.shape[0], scale_bits=cipher.scale_bits + scale_bits
-        )  # fmt: skip
+        _check_product(self.source, self.target, weights_type.shape)
+        if cipher.encoding is not Encoding.COEFFICIENTS or cipher.count != self.source.count:
+            raise TypeRuleError(f"PolynomialCombination needs {self.source.count} ciphertexts in coefficients, got {x}")
+        return replace(cipher, count=self.target.count, scale_bits=cipher.scale_bits + scale_bits)
+
+    def polynomials(self, weights: Integers) -> Integers:
+        """Coefficients of Y^0, Y^1, ... for each pair of ciphertexts of a chunk, (outputs, inputs, blocks)."""
+        (features, outputs), packed = weights.shape, self.source.features
+        feature, output = np.meshgrid(np.arange(features), np.arange(outputs), indexing="ij")
+        power = output % self.target.features * self.target.step - feature % packed
+        table = np.zeros((self.target.groups, self.source.groups, self.blocks), dtype=np.int64)
+        where = (output // self.target.features, feature // packed, power % self.blocks)
+        table[where] = np.where(power < 0, -weights, weights)
+        return table
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """Exact in int64: multiplying by Y moves every block to the next, and the last, negated, to the first."""
         x, weights = args
-        outputs, inputs, blocks = weights.shape
-        slots = x.shape[1]
-        x = x.reshape(self.chunks, inputs, blocks, slots // blocks)
-        out = np.zeros((self.chunks, outputs, slots), dtype=np.int64)
-        for power in np.flatnonzero(weights.any(axis=(0, 1))).tolist():
-            moved = np.concatenate([-x[:, :, blocks - power :], x[:, :, : blocks - power]], axis=2)
-            out += matmul(weights[:, :, power], moved.reshape(self.chunks, inputs, slots))
-        return out.reshape(-1, slots)
+        return polynomial_sums(x, self.polynomials(weights), self.chunks)
 
 
 @register
@@ -326,6 +339,24 @@ class SelectCiphers(Op):
         return np.asarray(args[0][args[1]])
 
 
+def polynomial_sums(x: Integers, polynomials: Integers, chunks: int) -> Integers:
+    """out[chunk, o] = sum_k polynomials[o, k](Y) x[chunk, k] on coefficients, exact in int64.
+
+    Args:
+        x: (chunks * inputs, slots).
+        polynomials: (outputs, inputs, blocks), coefficients of the powers of Y = X^(slots / blocks).
+        chunks: how often there are as many ciphertexts as inputs.
+    """
+    outputs, inputs, blocks = polynomials.shape
+    slots = x.shape[1]
+    x = x.reshape(chunks, inputs, blocks, slots // blocks)
+    out = np.zeros((chunks, outputs, slots), dtype=np.int64)
+    for power in np.flatnonzero(polynomials.any(axis=(0, 1))).tolist():
+        moved = np.concatenate([-x[:, :, blocks - power :], x[:, :, : blocks - power]], axis=2)
+        out += matmul(polynomials[:, :, power], moved.reshape(chunks, inputs, slots))
+    return out.reshape(-1, slots)
+
+
 def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integers, Integers, Integers]:
     """The non-zero terms of a LinearCombination: rows, columns and weights, sorted by row."""
     taken = (scatter[:, :, :, None] >= 0) & (gather[:, None] >= 0) & (weights[:, :, None] != 0)
@@ -333,6 +364,18 @@ def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integ
     rows, cols, values = scatter[g, o, p], gather[g, p, k], weights[g, o, k]
     order = np.argsort(rows, kind="stable")
     return rows[order], cols[order], values[order]
+
+
+def _check_product(source: Coefficients, target: Coefficients, weights: tuple[int, ...]) -> None:
+    fits = weights == (source.shape[-1], target.shape[-1]) and source.shape[:-1] == target.shape[:-1]
+    if not fits or (source.span, source.slots) != (target.span, target.slots):
+        raise TypeRuleError(f"weights of shape {weights} do not take {source} to {target}")
+    blocks = source.slots // source.span
+    if source.step != 1 or target.step < source.features or target.step * target.features > blocks:
+        raise TypeRuleError(
+            f"{source.features} features of a source need outputs as many powers of Y apart, {target.features} of them"
+            f" within {blocks}; they are {target.step} apart"
+        )
 
 
 def _check_encoding(layout: Layout, x: CipherType | SlotsType) -> None:

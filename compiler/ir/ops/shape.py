@@ -117,8 +117,9 @@ class Concat(Op):
 class Pad(Op):
     """Grow each axis: ``pads`` are the begins of all axes, then the ends.
 
-    ``mode`` "constant" fills with ``value``, "reflect" mirrors without the border, "edge" repeats the border. On fixed
-    point a value other than 0 needs the scale of x in ``scale_bits``; it is rounded to it, half to even.
+    ``mode`` "constant" fills with ``value``, "reflect" mirrors without the border, "edge" repeats the border, "wrap"
+    goes on at the other end. On fixed point a value other than 0 needs the scale of x in ``scale_bits``; it is rounded
+    to it, half to even.
     """
 
     pads: tuple[int, ...]
@@ -137,8 +138,8 @@ class Pad(Op):
             f"Pad on {x} rounds its value {self.value} to that scale, got scale_bits={self.scale_bits}: "
             f"give the op scale_bits={x.scale_bits}",
         )
-        if self.mode not in ("constant", "reflect", "edge"):
-            raise TypeRuleError(f"Pad needs mode 'constant', 'reflect' or 'edge', got {self.mode!r}")
+        if self.mode not in ("constant", "reflect", "edge", "wrap"):
+            raise TypeRuleError(f"Pad needs mode 'constant', 'reflect', 'edge' or 'wrap', got {self.mode!r}")
         short = self.mode == "reflect" and any(pad >= n for pad, n in zip(self.pads, x.shape * 2, strict=True))
         require(not short, f"Pad by reflection needs pads smaller than the extents, got {self.pads} for {x}")
         return x.with_shape(tuple(n + self.pads[axis] + self.pads[axis + rank] for axis, n in enumerate(x.shape)))
@@ -150,7 +151,8 @@ class Pad(Op):
         if self.mode == "constant":
             fill = self.value if self.scale_bits is None else to_scale(self.value, self.scale_bits)
             return np.pad(x, widths, constant_values=fill)
-        return np.pad(x, widths, mode="reflect" if self.mode == "reflect" else "edge")
+        mode: Any = self.mode
+        return np.asarray(np.pad(x, widths, mode=mode))
 
 
 @register

@@ -220,7 +220,7 @@ REFUSALS: list[tuple[Op, tuple[Type, ...], str]] = [
     (Transpose((0, 0)), (real(2, 3),), "Transpose needs a permutation of the 2 axes of real<2x3>, got (0, 0)"),
     (Slice((1,), (1,), (1,)), (VECTOR,), "0 <= start < stop <= extent per axis, got (1,) to (1,) of real<3>"),
     (Concat(0), (real(2, 3), real(2, 4)), "Concat along axis 0 needs shapes equal on all other axes, got 2x3 and 2x4"),
-    (Pad((1, 1), "wrap"), (VECTOR,), "Pad needs mode 'constant', 'reflect' or 'edge', got 'wrap'"),
+    (Pad((1, 1), "mirror"), (VECTOR,), "Pad needs mode 'constant', 'reflect', 'edge' or 'wrap', got 'mirror'"),
     (Pad((3, 0), "reflect"), (VECTOR,), "needs pads smaller than the extents, got (3, 0) for real<3>"),
     (
         Pad((1, 1), value=1.0),

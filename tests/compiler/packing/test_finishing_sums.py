@@ -40,6 +40,12 @@ def most_summands(program: compiler.Program) -> int:
     return max(summands(n.op.layout) for graph in graphs for n in graph.nodes if isinstance(n.op, Unpack))
 
 
+@pytest.fixture(autouse=True)
+def in_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No products on coefficients: these leave nothing to sum."""
+    monkeypatch.setattr("enclair.compiler.packing.candidates.polynomial_blockings", lambda *_: [])
+
+
 @pytest.mark.parametrize("graph", [product(), flattened()], ids=lambda graph: graph.name)
 def test_sums_are_whole_where_finishing_sums_are_forbidden(graph: Graph) -> None:
     samples = [{"x": RNG.normal(size=graph.inputs[0].type.shape)} for _ in range(4)]

@@ -14,18 +14,26 @@ from tests.strategies import samples_of
 from enclair.compiler.approx.intervals import largest_sum
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Graph
-from enclair.compiler.ir.layouts import BlockSums, MaskedCopies, Replicated, SlotSums, Tiles
+from enclair.compiler.ir.layouts import BlockSums, Coefficients, MaskedCopies, Replicated, SlotSums, Tiles, summands
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
-from enclair.compiler.ir.ops.packed import LinearCombination, MaskSlots, SlotCombination
+from enclair.compiler.ir.ops.packed import (
+    AddPlain,
+    HideUnheld,
+    LinearCombination,
+    MaskSlots,
+    PolynomialCombination,
+    SlotCombination,
+    SubtractCiphers,
+)
 from enclair.compiler.ir.ops.pooling import AveragePool, SumPool
 from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
 from enclair.compiler.ir.ops.shape import Concat, Expand, Reshape, Slice, Transpose
 from enclair.compiler.ir.reference import run
 from enclair.compiler.packing.assemble import Assembled, assemble
-from enclair.compiler.packing.stage import Ring
+from enclair.compiler.packing.packed_stage import Ring
 from enclair.compiler.planner.costs import OpCosts
 
 WIDE, NARROW = 200.0, 30.0
@@ -155,6 +163,13 @@ def test_an_average_that_does_not_count_padding_multiplies_slot_by_slot() -> Non
     assert SlotCombination in ops(packed(weighted))
 
 
+@pytest.fixture
+def in_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No products on coefficients."""
+    monkeypatch.setattr("enclair.compiler.packing.candidates.polynomial_blockings", lambda *_: [])
+
+
+@pytest.mark.usefixtures("in_slots")
 def test_a_matrix_takes_blocks_with_summands_left_to_the_client() -> None:
     net = Net()
     assembled = packed(net.graph(net.gemm(net.input(1, 30), 8)))
@@ -164,19 +179,54 @@ def test_a_matrix_takes_blocks_with_summands_left_to_the_client() -> None:
     assert result.partials > 1
 
 
-def test_blocks_of_several_products_joined() -> None:
+def products_joined() -> Graph:
     net = Net()
     x, y = net.input(2, 6), net.input(2, 6, name="y")
     total = net.op(Sub(), net.gemm(x, 3), net.gemm(y, 3))
-    scaled = net.op(Mul(), net.op(Reshape((1, 2, 3)), total), net.constant())
-    assert isinstance(layouts(packed(net.graph(scaled), ring_dim=16), "results")[0], BlockSums)
+    return net.graph(net.op(Mul(), net.op(Reshape((1, 2, 3)), total), net.constant()))
 
 
+@pytest.mark.usefixtures("in_slots")
+def test_blocks_of_several_products_joined() -> None:
+    assert isinstance(layouts(packed(products_joined(), ring_dim=16), "results")[0], BlockSums)
+
+
+@pytest.mark.usefixtures("in_slots")
 def test_a_matrix_without_room_for_vectors_takes_tiles() -> None:
     net = Net()
     assembled = packed(net.graph(net.gemm(net.input(3, 6), 4)), NARROW)
     assert ops(assembled) & {SlotCombination} == set()
     assert isinstance(layouts(assembled, "results")[0], Tiles)
+
+
+def test_a_matrix_takes_polynomials_that_leave_nothing_to_sum() -> None:
+    net = Net()
+    assembled = packed(net.graph(net.gemm(net.input(4, 24), 12)), NARROW)
+    (source,), (result,) = layouts(assembled, "uploads"), layouts(assembled, "results")
+    assert (source, result) == (Coefficients((4, 24), 4, 4, 1, 64), Coefficients((4, 12), 4, 4, 4, 64))
+    assert (source.count, result.count, summands(result)) == (6, 3, 1)
+    assert ops(assembled) == {PolynomialCombination, AddPlain, HideUnheld}
+
+
+def test_products_on_coefficients_joined() -> None:
+    assembled = packed(products_joined(), ring_dim=16)
+    assert {PolynomialCombination, SubtractCiphers, LinearCombination, HideUnheld} <= ops(assembled)
+
+
+def test_more_rows_than_coefficients_take_ciphertexts_of_their_own() -> None:
+    net = Net()
+    assembled = packed(net.graph(net.gemm(net.input(40, 3), 5)), NARROW, 16)
+    (result,) = layouts(assembled, "results")
+    assert (result.chunks, result.groups, result.count) == (3, 5, 15)
+    assert HideUnheld not in ops(assembled)
+
+
+def test_outputs_share_a_ciphertext_while_the_noise_has_room() -> None:
+    net = Net()
+    graph = net.graph(net.gemm(net.input(1, 8), 8))
+    together = layouts(packed(graph, NARROW), "results")[0]
+    apart = layouts(packed(graph, 8.0), "results")[0]
+    assert together.features > apart.features
 
 
 def test_flatten_and_gemm_leave_a_sum_over_slots() -> None:
@@ -280,7 +330,7 @@ def test_a_kept_value_is_not_sent_back() -> None:
 
 def test_a_skip_whose_tiles_do_not_match_goes_up_again() -> None:
     """Expensive uploads make the first stage take large tiles; its value comes back as one answer more."""
-    assembled = packed(residual_block(), NARROW, encrypt=1000.0)
+    assembled = packed(residual_block(), NARROW, 16, encrypt=1000.0)
     first, second = assembled.rounds
     assert list(assembled.stages[1].kept) == []
     assert [name for name, _ in first.exchange.answers] == ["add.ct", "add.1.ct"]
@@ -317,7 +367,7 @@ def test_parts_that_do_not_meet_are_packed_apart() -> None:
     image, row = net.input(1, 1, 6, 6), net.input(1, 20, name="row")
     assembled = packed(net.graph(net.conv(image, 1), net.gemm(row, 3)), ring_dim=64)
     assert assembled.stages[0].layout_name.count("tiles") == 1
-    assert assembled.stages[0].layout_name.count("blocks") == 1
+    assert assembled.stages[0].layout_name.count("coefficients") == 1
 
 
 def test_a_sum_pool_is_a_convolution_with_ones() -> None:

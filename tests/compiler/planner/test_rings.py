@@ -10,7 +10,7 @@ from enclair.compiler.approx.intervals import largest_sum
 from enclair.compiler.errors import CompileError, DoesNotFit, PackingError
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.packing.assemble import assemble, round_count
-from enclair.compiler.packing.stage import Ring
+from enclair.compiler.packing.packed_stage import Ring
 from enclair.compiler.planner.rings import choose_ring, parameter_choices, ring_of
 
 

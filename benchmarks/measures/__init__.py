@@ -1,0 +1,8 @@
+"""What the benchmarks share: works to measure, processes to measure them in, baselines, tables."""
+
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+for folder in ("", "ct_denoise", "dncnn", "red_cnn", "deit_whole"):
+    sys.path.insert(0, str(EXAMPLES / folder))

@@ -1,0 +1,1 @@
+"""A whole vision transformer on an encrypted image."""

@@ -1,0 +1,1 @@
+"""DnCNN on encrypted images."""

@@ -1,0 +1,1 @@
+"""RED-CNN on encrypted CT patches."""

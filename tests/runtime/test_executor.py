@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.runtime.programs import SMALL
 
-from enclair.compiler.ir.layouts import Coefficients
+from enclair.compiler.ir.layouts import Coefficients, pack
 from enclair.compiler.ir.ops.packed import (
     AddPlain,
     ConcatCiphers,
@@ -20,6 +20,7 @@ from enclair.runtime.backends.bfv.secret import BfvKeyHolder
 from enclair.runtime.backends.clear import ClearEvaluator
 from enclair.runtime.executor import apply
 
+SOURCE = Coefficients((8, 4), span=8, features=2, step=1, slots=64)
 LAYOUT = Coefficients((8, 4), span=8, features=2, step=2, slots=64)
 
 
@@ -29,11 +30,14 @@ def draw(count: int) -> np.ndarray:
 
 def test_ops_on_coefficients(keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
     """Encrypted, they give what the ops mean."""
-    form, x = Encoding.COEFFICIENTS, draw(2)
-    weights = np.random.default_rng(1).integers(-50, 50, (2, 2, 8))
-    constant = np.arange(32).reshape(8, 4)
-    steps = ((PolynomialCombination(1), [weights]), (AddPlain(LAYOUT), [constant]), (HideUnheld(LAYOUT), []))
-    encrypted, expected = evaluator.load(keys.encrypt(x, form), 2), x
+    form, x = Encoding.COEFFICIENTS, pack(SOURCE, draw(8)[:, :4])
+    weights, constant = np.random.default_rng(1).integers(-50, 50, (4, 4)), np.arange(32).reshape(8, 4)
+    steps = (
+        (PolynomialCombination(SOURCE, LAYOUT), [weights]),
+        (AddPlain(LAYOUT), [constant]),
+        (HideUnheld(LAYOUT), []),
+    )
+    encrypted, expected = evaluator.load(keys.encrypt(x, form), len(x)), x
     for op, args in steps:
         encrypted, expected = apply(op, [encrypted, *args], evaluator), op.evaluate(expected, *args)
     got, held = keys.decrypt(evaluator.answer(encrypted), 2, form), LAYOUT.index() >= 0

@@ -16,7 +16,7 @@ import enclair.runtime.backends.bfv.ring as ring_module
 import enclair.runtime.limbs.polynomials as polynomials_module
 import enclair.runtime.limbs.sums as sums_module
 import enclair.runtime.limbs.workers as workers_module
-from enclair.compiler.ir.ops.packed import PolynomialCombination
+from enclair.compiler.ir.ops.packed import polynomial_sums
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, choose_plaintext_moduli, largest_prime, max_plaintext_bits
 from enclair.runtime.backends.bfv.context import open_context
@@ -224,7 +224,7 @@ def check_coefficients(keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
     weights = draw_weights(rng, parameters, (2, 3, 4), 9)
     shifted = evaluator.add_vectors(evaluator.polynomial_combination(x, weights, 1), small[:2], form)
     got = keys.decrypt(evaluator.answer(shifted), 2, form)
-    np.testing.assert_array_equal(got, PolynomialCombination(1).evaluate(small, weights) + small[:2])
+    np.testing.assert_array_equal(got, polynomial_sums(small, weights, 1) + small[:2])
 
 
 @pytest.mark.parametrize("form", Encoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.strategies import Draw
 from enclair.compiler.ir.layouts import (
     Axes,
     BlockSums,
+    Coefficients,
     Layout,
     MaskedCopies,
     Replicated,
@@ -20,8 +22,10 @@ from enclair.compiler.ir.layouts import (
     Tiles,
     Viewed,
     pack,
+    pack_by_index,
     spread,
     unpack,
+    unpack_by_index,
 )
 from enclair.compiler.packing.copies import natural_windows
 
@@ -76,8 +80,15 @@ def slot_sums() -> st.SearchStrategy[SlotSums]:
     )
 
 
+@st.composite
+def coefficients(draw: Draw) -> Coefficients:
+    span, features, step, rest = (draw(st.integers(1, 4)) for _ in range(4))
+    shape = draw(st.integers(1, 6)), draw(st.integers(1, 7))
+    return Coefficients(shape, span, features, step, span * (features * step + rest))
+
+
 def layouts() -> st.SearchStrategy[Layout]:
-    base = st.one_of(tiles(), masked_copies(), blocks(Replicated), blocks(BlockSums), slot_sums())
+    base = st.one_of(tiles(), masked_copies(), blocks(Replicated), blocks(BlockSums), slot_sums(), coefficients())
     return st.one_of(base, base.map(lambda layout: Viewed(layout, (prod(layout.shape),))))
 
 
@@ -112,6 +123,18 @@ def test_summands_are_added_and_slots_that_hold_nothing_are_ignored(layout: Layo
     for element in range(prod(layout.shape)):
         held = slots[index == element]
         assert flat[element] == (held.sum() if layout.partial else held[0])
+
+
+@given(layout=tiles(), unit=st.booleans(), seed=st.integers(0, 99))
+def test_slicing_tiles_is_looking_elements_up(layout: Tiles, unit: bool, seed: int) -> None:
+    """With axes of extent 1 that have no role, too."""
+    rng = np.random.default_rng(seed)
+    if unit and layout.axes.batch < 0:
+        layout = replace(layout, shape=(*layout.shape, 1))
+    np.testing.assert_array_equal(pack(layout, x := rng.integers(1, 99, layout.shape)), pack_by_index(layout, x))
+    core = replace(layout, low=(0, 0), high=layout.tile)
+    slots = rng.integers(1, 99, (core.count, core.slots))
+    np.testing.assert_array_equal(unpack(core, slots), unpack_by_index(core, slots))
 
 
 @given(layout=tiles())

@@ -48,7 +48,7 @@ def test_bytes_are_those_of_the_ciphertexts_that_cross(report: Report) -> None:
     assert report.to_json()["bytes"] == {
         "up": sum(r.up_bytes for r in report.rounds),
         "down": sum(r.down_bytes for r in report.rounds),
-        "keys": 2 * 2 * 4096 * 8,
+        "keys": 2 * 2 * 4096 * 54 // 8,
     }
 
 

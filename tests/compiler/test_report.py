@@ -42,13 +42,13 @@ def test_rounds_say_what_each_side_computes(report: Report) -> None:
 def test_bytes_are_those_of_the_ciphertexts_that_cross(report: Report) -> None:
     program = tiny_program()
     for round_, done in zip(report.rounds, program.rounds, strict=True):
-        assert round_.up_bytes == done.exchange.upload_count * 2 * 2 * 4096 * 8
-        assert round_.down_bytes == done.exchange.answer_count * 2 * 4096 * 8
+        assert round_.up_bytes == done.exchange.upload_count * 2 * 2 * 4096 * 54 // 8
+        assert round_.down_bytes == done.exchange.answer_count * 2 * 4096 * 54 // 8
         assert [t.value for t in round_.uploads] == [name for name, _ in done.exchange.uploads]
     assert report.to_json()["bytes"] == {
         "up": sum(r.up_bytes for r in report.rounds),
         "down": sum(r.down_bytes for r in report.rounds),
-        "keys": 2 * 2 * 4096 * 8,
+        "keys": 2 * 2 * 4096 * 54 // 8,
     }
 
 
@@ -91,7 +91,7 @@ def test_parameters_name_the_table_that_vouches_for_them(report: Report) -> None
         " ternary secret): log2 Q is 108.0, at ring dimension 4096 at most 109"
     )
     assert len(report.parameters.primes) == 2
-    assert report.parameters.public_key_bytes == 131072
+    assert report.parameters.public_key_bytes == 110592
 
 
 def test_insecure_parameters_are_called_that() -> None:

@@ -82,7 +82,7 @@ class BfvEvaluator:
                 context,
                 context.read_public_key(limbs, tag),
                 open_plaintexts(parameters, context.plaintext_modulus),
-                context.encode_constant(0),
+                context.zero_plaintext(),
             )
             for context, (tag, limbs) in zip(contexts, keys, strict=True)
         )

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.layouts import Coefficients, Layout
@@ -81,12 +83,12 @@ def polynomial_blockings(graph: Graph, slots: int, upload: float, answer: float)
     rows, features, outputs = extents(graph)
     span = min(slots, 1 << (rows - 1).bit_length())
     blocks = slots // span
-
-    def cost(exchange: tuple[int, int]) -> float:
-        up = sum(-(-count // exchange[0]) for count in features.values())
-        return upload * up + answer * sum(-(-count // exchange[1]) for count in outputs.values())
-
-    limits = [1 << bits for bits in reversed(range(blocks.bit_length()))]
-    cheapest = [min(((p, min(limit, blocks // p)) for p in range(1, blocks + 1)), key=cost) for limit in limits]
-    for packed, returned in dict.fromkeys(cheapest):
-        yield PolynomialBlocking(span, packed, returned, slots)
+    packed = np.arange(1, blocks + 1)
+    uploads = sum(-(-count // packed) for count in features.values())
+    found = dict[tuple[int, int], None]()
+    for limit in reversed(range(blocks.bit_length())):
+        returned = np.minimum(1 << limit, blocks // packed)
+        cheapest = np.argmin(upload * uploads + answer * sum(-(-count // returned) for count in outputs.values()))
+        found[int(packed[cheapest]), int(returned[cheapest])] = None
+    for sent, shared in found:
+        yield PolynomialBlocking(span, sent, shared, slots)

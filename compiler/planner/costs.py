@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from math import log2
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
@@ -22,10 +24,10 @@ from enclair.compiler.ir.ops.packed import (
     SelectCiphers,
     SlotCombination,
     SubtractCiphers,
-    terms,
 )
 from enclair.compiler.ir.types import CipherType
 
+Table: TypeAlias = NDArray[np.int64]
 MEASURED_RING_DIM, MEASURED_LIMBS = 8192, 2
 PLAIN_NOISE = 2.0**-6
 """The rounding of an added plaintext (1/2) in units of the noise bound of a fresh upload (39), rounded up."""
@@ -38,14 +40,14 @@ class OpCosts:
     ``megabyte`` is a megabyte on the wire at 1 Gbit/s.
     """
 
-    encode: float = 0.76
-    encrypt: float = 4.1
-    decrypt: float = 0.6
-    multiply: float = 0.25
-    polynomial_product: float = 0.05
+    encode: float = 1.0
+    encrypt: float = 5.5
+    decrypt: float = 1.2
+    multiply: float = 0.005
+    polynomial_product: float = 0.02
     transform: float = 0.12
-    add: float = 0.08
-    answer: float = 6.0
+    add: float = 0.04
+    answer: float = 7.0
     megabyte: float = 8.0
 
 
@@ -88,9 +90,7 @@ def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
         count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
         match node.op:
             case LinearCombination():
-                _, _, weights = terms(*(graph.constant(arg) for arg in node.args[1:]))
-                multiplications += weights.size
-                encodings += np.unique(weights).size
+                multiplications += _term_count(*(graph.constant(arg) for arg in node.args[1:]))
             case SlotCombination():
                 multiplications += graph.constant(node.args[1]).size
                 encodings += graph.constant(node.args[1]).size
@@ -141,9 +141,7 @@ def noise_growth(graph: Graph, slot_vector_bits: float, known: Mapping[str, floa
 def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: float) -> float:
     match node.op:
         case LinearCombination():
-            rows, _, weights = terms(*(graph.constant(arg) for arg in node.args[1:]))
-            sums = np.bincount(rows, weights=np.abs(weights).astype(np.float64)) if rows.size else np.ones(1)
-            return args[0] + log2(max(1.0, float(sums.max())))
+            return args[0] + log2(max(1, _largest_weight_sum(*(graph.constant(arg) for arg in node.args[1:]))))
         case SlotCombination():
             rows = graph.constant(node.args[1])
             return args[0] + slot_vector_bits + log2(max(1, int(np.bincount(rows).max(initial=1))))
@@ -161,3 +159,14 @@ def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: 
             return max(args)
         case _:
             raise TypeError(f"{type(node.op).__name__} is not a server op")
+
+
+def _term_count(gather: Table, _: Table, scatter: Table) -> int:
+    """Terms with a ciphertext and a result: each is a product, whether or not its weight is zero."""
+    return int(((gather >= 0).sum(axis=2) * (scatter >= 0).sum(axis=1)).sum())
+
+
+def _largest_weight_sum(gather: Table, weights: Table, scatter: Table) -> int:
+    """The most that the magnitudes of the weights of a result add up to."""
+    sums = np.abs(weights) @ (gather >= 0).swapaxes(1, 2)
+    return int(np.where(scatter >= 0, sums, 0).max(initial=0))

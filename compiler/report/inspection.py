@@ -19,8 +19,9 @@ SPLIT_NOTE = (
     " here, and can solve linear equations for the weights behind it."
 )
 QUERIES_NOTE = (
-    "Queries are counted for inputs in general position: no fewer suffice by least squares, and more are needed while"
-    " a channel stays constant (behind a ReLU that is always 0). A client that chooses what it sends needs no more."
+    "Equations are counted by slot, sums that a layout leaves beyond the border included. Queries are counted for"
+    " inputs in general position: no fewer suffice by least squares, and more are needed while a channel stays constant"
+    " (behind a ReLU that is always 0). A client that chooses what it sends needs no more."
 )
 CLIENT_NOTE = (
     "The client's artifact also tells shapes, layouts, scales, and the calibrated limits to which the client saturates."

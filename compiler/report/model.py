@@ -42,6 +42,8 @@ class RoundReport:
         modulus_bits: bits that the plaintext moduli hold.
         noise_growth_bits: how much the noise of an upload grows at most.
         noise_room_bits: how much it may grow.
+        flood_distance_bits: -log2 of the statistical distance of the round's answers, in one query, from ciphertexts
+            that depend on the decrypted values alone.
         estimated_ms: client, server and wire, one thread, 1 Gbit/s.
     """
 
@@ -55,6 +57,7 @@ class RoundReport:
     modulus_bits: int
     noise_growth_bits: float
     noise_room_bits: float
+    flood_distance_bits: float
     estimated_ms: float
 
     @property

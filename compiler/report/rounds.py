@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import log2
 from typing import Literal
 
 from enclair.compiler.approx.intervals import Interval, intervals
@@ -10,7 +11,7 @@ from enclair.compiler.ir.graph import Graph, Node, Value
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.stages import CLIENT_PACKING, FIXED_POINT
 from enclair.compiler.ir.types import CipherType
-from enclair.compiler.parameters import BfvParameters, slot_vector_bits, sum_room_bits
+from enclair.compiler.parameters import BfvParameters, noise_room_bits, slot_vector_bits, sum_room_bits
 from enclair.compiler.planner.costs import OpCosts, noise_growth, stage_cost
 from enclair.compiler.program import Program, Round
 from enclair.compiler.report.layout_text import describe
@@ -39,6 +40,7 @@ def _report(
     layout: str,
 ) -> RoundReport:
     round_, parameters = program.rounds[number - 1], program.parameters
+    grown = max((growth[name] for name, _ in round_.exchange.answers), default=0.0)
     return RoundReport(
         number,
         tuple(_steps(_placed(program.fixed, "server", number))),
@@ -48,8 +50,9 @@ def _report(
         _transfers(round_.exchange.answers, unpacked(round_.client), parameters.answer_bytes),
         _sum_bits(program.fixed, number, known),
         parameters.modulus.bit_length(),
-        max((growth[name] for name, _ in round_.exchange.answers), default=0.0),
+        grown,
         sum_room_bits(parameters),
+        _flood_distance_bits(parameters, round_.exchange.answer_count, grown),
         _milliseconds(round_, parameters),
     )
 
@@ -78,6 +81,17 @@ def _sum_bits(fixed: Graph, number: int, known: Mapping[str, Interval]) -> int:
     nodes = _placed(fixed, "server", number)
     names = {value.name for node in nodes for value in (*node.args, node.out) if not fixed.is_constant(value)}
     return max(((2 * known[name].magnitude).bit_length() for name in names), default=0)
+
+
+def _flood_distance_bits(parameters: BfvParameters, answers: int, growth_bits: float) -> float:
+    """-log2 of the statistical distance of answers from some that depend on the decrypted values alone.
+
+    The smudging lemma bounds it for each coefficient by the noise of the sums over the width of the flooding noise
+    (``runtime/flood.py``); over coefficients, plaintext moduli and answers it adds up. The width is a power of a prime,
+    up to a thousandth below the power of two that is counted on.
+    """
+    coefficients = max(1, answers) * len(parameters.plaintext_moduli) * parameters.ring_dim
+    return noise_room_bits(parameters) - growth_bits - log2(1.001 * coefficients)
 
 
 def _milliseconds(round_: Round, parameters: BfvParameters) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from io import StringIO
+from math import floor
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -68,6 +69,7 @@ def _round(round_: RoundReport) -> Table:
             ("down", _transfers(round_.answers)),
             ("sums", f"{round_.sum_bits} bits of {round_.modulus_bits}"),
             ("noise", f"grows {round_.noise_growth_bits:.1f} bits, room {round_.noise_room_bits:.1f}"),
+            ("flooding", f"hides it but for a statistical distance of 2^-{floor(round_.flood_distance_bits)} a query"),
             ("time", f"about {_seconds(round_.estimated_ms)}"),
         ],
     )
@@ -80,7 +82,7 @@ def _parameters(report: Findings) -> Iterator[tuple[str, str]]:
     yield "scheme", f"{p.scheme}, ring dimension {p.ring_dim}"
     yield "Q", f"{len(bits)} primes of {max(bits)} bits, log2 Q = {p.modulus_bits:.1f}"
     yield "t", moduli
-    yield "flooding", f"{p.flood_bits} bits"
+    yield "flooding", f"at least {p.flood_bits} bits above the noise of the sums"
     yield "security", p.statement
     yield "public key", _bytes(p.public_key_bytes)
 

@@ -16,11 +16,21 @@ from enclair.compiler import CompileError, SplitOptions
 from enclair.compiler.approx.intervals import intervals
 from enclair.compiler.artifact import load, save
 from enclair.compiler.ir.graph import Builder, Graph
-from enclair.compiler.ir.layouts import Axes, BlockSums, Layout, MaskedCopies, Replicated, SlotSums, Tiles, Viewed
+from enclair.compiler.ir.layouts import (
+    Axes,
+    BlockSums,
+    Layout,
+    MaskedCopies,
+    Raster,
+    Replicated,
+    SlotSums,
+    Tiles,
+    Viewed,
+)
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.types import TensorType
-from enclair.compiler.parameters import INSECURE
+from enclair.compiler.parameters import INSECURE, flood_noise_bits, fresh_noise_bits
 from enclair.compiler.program import Program
 from enclair.compiler.report import Report, inspect
 from enclair.compiler.report.layout_text import describe
@@ -42,13 +52,13 @@ def test_rounds_say_what_each_side_computes(report: Report) -> None:
 def test_bytes_are_those_of_the_ciphertexts_that_cross(report: Report) -> None:
     program = tiny_program()
     for round_, done in zip(report.rounds, program.rounds, strict=True):
-        assert round_.up_bytes == done.exchange.upload_count * 2 * 2 * 4096 * 8
-        assert round_.down_bytes == done.exchange.answer_count * 2 * 4096 * 8
+        assert round_.up_bytes == done.exchange.upload_count * 2 * 2 * 4096 * 54 // 8
+        assert round_.down_bytes == done.exchange.answer_count * 2 * 4096 * 54 // 8
         assert [t.value for t in round_.uploads] == [name for name, _ in done.exchange.uploads]
     assert report.to_json()["bytes"] == {
         "up": sum(r.up_bytes for r in report.rounds),
         "down": sum(r.down_bytes for r in report.rounds),
-        "keys": 2 * 2 * 4096 * 8,
+        "keys": 2 * 2 * 4096 * 54 // 8,
     }
 
 
@@ -72,6 +82,18 @@ def test_what_a_program_needs_is_what_it_has(report: Report) -> None:
     assert [r.noise_growth_bits for r in report.rounds] == tiny_program().facts["noise_growth_bits"]
 
 
+def test_flooding_hides_the_noise_of_sums_but_for_the_stated_distance(report: Report) -> None:
+    """The noise of a sum over the width of the noise that hides it, for each coefficient of the answers."""
+    parameters = tiny_program().parameters
+    for round_, done in zip(report.rounds, tiny_program().rounds, strict=True):
+        noise = 2 ** (round_.noise_growth_bits + fresh_noise_bits())
+        distance = 4096 * done.exchange.answer_count * noise / 2 ** flood_noise_bits(parameters)
+        assert distance < 2**-round_.flood_distance_bits < 1.01 * distance
+        assert distance <= 4096 * done.exchange.answer_count / 2**parameters.flood_bits
+        stated = f"hides it but for a statistical distance of 2^-{int(round_.flood_distance_bits)} a query"
+        assert stated in report.to_text()
+
+
 def test_parameters_name_the_table_that_vouches_for_them(report: Report) -> None:
     assert report.parameters.secure
     assert report.parameters.statement == (
@@ -79,7 +101,7 @@ def test_parameters_name_the_table_that_vouches_for_them(report: Report) -> None
         " ternary secret): log2 Q is 108.0, at ring dimension 4096 at most 109"
     )
     assert len(report.parameters.primes) == 2
-    assert report.parameters.public_key_bytes == 131072
+    assert report.parameters.public_key_bytes == 110592
 
 
 def test_insecure_parameters_are_called_that() -> None:

@@ -115,8 +115,18 @@ class ConvTranspose(Op):
         return TensorType((x.shape[0], w.shape[1] * self.groups, *outs), product_scale(x, w))
 
     def evaluate(self, *args: NDArray[Any]) -> NDArray[Any]:
-        """Add the product with each kernel tap where the tap lands."""
+        """Add the product with each kernel tap where the tap lands; in float64 where that is exact."""
         x, w = args
+        if exact_in_float64(self._rows(w), x):
+            return self._added(x.astype(np.float64), w.astype(np.float64)).astype(np.int64)
+        return self._added(x, w)
+
+    def _rows(self, w: NDArray[Any]) -> NDArray[Any]:
+        """All weights of each output channel: [C, O/groups, *kernel] -> [O, C/groups * kernel]."""
+        by_group = w.reshape(self.groups, w.shape[0] // self.groups, w.shape[1], -1)
+        return by_group.swapaxes(1, 2).reshape(self.groups * w.shape[1], -1)
+
+    def _added(self, x: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
         extents = self._extents(x.shape, w.shape)
         full = np.zeros((x.shape[0], w.shape[1] * self.groups, *extents), dtype=x.dtype)
         columns = x.reshape(x.shape[0], self.groups, x.shape[1] // self.groups, -1)

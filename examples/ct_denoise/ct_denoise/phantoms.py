@@ -214,10 +214,14 @@ PHOTOGRAPHS: tuple[Callable[[], NDArray[np.generic]], ...] = (
 
 
 def photograph(c: Canvas) -> None:
-    """Part of a photograph, its greys read as densities: edges and textures richer than any drawing's."""
+    """Part of a photograph, its greys read as densities: edges and textures richer than any drawing's.
+
+    One smaller than the canvas is enlarged.
+    """
     picture = img_as_float(PHOTOGRAPHS[c.random.integers(len(PHOTOGRAPHS))]())
     grey = rgb2gray(picture) if picture.ndim == 3 else picture
-    scale = c.between(1.0, min(grey.shape) / len(c.hu))
+    largest = min(grey.shape) / len(c.hu)
+    scale = c.between(min(1.0, largest), largest)
     offset = c.random.uniform(0, np.array(grey.shape) - scale * len(c.hu) + 1)
     at = [(axis - axis.min()) / c.pixel * scale + start for axis, start in zip((c.y, c.x), offset, strict=True)]
     shown = map_coordinates(gaussian_filter(grey, 0.4 * scale), at, order=1, mode="reflect")

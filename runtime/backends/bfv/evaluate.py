@@ -19,7 +19,13 @@ from enclair.compiler.parameters import BfvParameters, flood_noise_bits
 from enclair.runtime.backends.bfv.context import Context, Plaintext, open_contexts
 from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import Plaintexts, Ring, open_plaintexts
-from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, read_public_key, write_payload
+from enclair.runtime.backends.bfv.wire import (
+    CIPHERTEXTS_AT_ONCE,
+    key_id_of,
+    read_payload,
+    read_public_key,
+    write_payload,
+)
 from enclair.runtime.backends.integers import centred, check_integers
 from enclair.runtime.backends.interface import Flags, Integers, Payload
 from enclair.runtime.flood import flooding_noise, uniform_integers
@@ -78,7 +84,7 @@ class BfvEvaluator:
                 context,
                 context.read_public_key(limbs, tag),
                 open_plaintexts(parameters, context.plaintext_modulus),
-                context.encode_constant(0),
+                context.zero_plaintext(),
             )
             for context, (tag, limbs) in zip(contexts, keys, strict=True)
         )
@@ -99,7 +105,8 @@ class BfvEvaluator:
 
     def dump(self, x: Limbs) -> Payload:
         """The payload of ciphertexts."""
-        return write_payload(x)
+        frame = self._residues[0].context.ciphertext
+        return write_payload(len(x), len(self._residues), frame, lambda number: x[number], CIPHERTEXTS_AT_ONCE)
 
     def count(self, x: Limbs) -> int:
         """Number of ciphertexts."""
@@ -194,16 +201,16 @@ class BfvEvaluator:
 
     def answer(self, x: Limbs) -> Payload:
         """The payload to send back: plus an encryption of zero, flooded, dropped to one prime."""
-        out = np.empty((*x.shape[:3], 1, x.shape[4]), dtype=np.uint64)
-        bits, tables = flood_noise_bits(self.parameters), self._ring.drop_tables
+        bits, tables, ring_dim = flood_noise_bits(self.parameters), self._ring.drop_tables, self.parameters.ring_dim
 
-        def work(number: int) -> None:
+        def make(number: int) -> Limbs:
+            out = np.empty((len(self._residues), 2, ring_dim), dtype=np.uint64)
             for modulus, residue in enumerate(self._residues):
-                noise = flooding_noise(bits, self.parameters.ring_dim)
-                flood_and_drop(x[number, modulus], residue.zero(), noise, *tables, out[number, modulus, :, 0])
+                noise = flooding_noise(bits, ring_dim)
+                flood_and_drop(x[number, modulus], residue.zero(), noise, *tables, out[modulus])
+            return out
 
-        parallel_map(work, range(len(x)))
-        return write_payload(out)
+        return write_payload(len(x), len(self._residues), self._residues[0].context.answer, make)
 
     @property
     def _primes(self) -> Limbs:

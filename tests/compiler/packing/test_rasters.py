@@ -25,11 +25,13 @@ from enclair.compiler.ir.ops.packed import AddPlain, HideUnheld, LinearCombinati
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CipherType, Encoding, TensorType
-from enclair.compiler.packing.assemble import assemble
+from enclair.compiler.packing.assemble import assemble, server_stage
+from enclair.compiler.packing.candidates import candidates
 from enclair.compiler.packing.packed_stage import Ring
 from enclair.compiler.packing.polynomials import PolynomialBlocking
 from enclair.compiler.packing.products import least_cost
 from enclair.compiler.packing.rasters import RasterBlocking, raster_blockings
+from enclair.compiler.packing.stage import split_parts
 from enclair.compiler.planner.costs import StageCost, noise_growth, stage_cost
 
 ONES = (1, 1)
@@ -183,12 +185,16 @@ def test_results_are_joined_scaled_and_reshaped_where_they_are() -> None:
     assert layouts(assembled, "results") == [Viewed(Raster((1, 2, 4, 4), 6, ONES, 64), (2, 16))]
 
 
-def test_results_as_dense_as_each_other_are_joined_only() -> None:
+def test_results_that_are_not_equally_dense_are_joined_on_tiles() -> None:
     net = Net()
     fine = net.op(Conv(ONES, (0,) * 4, ONES, 1), net.input(1, 1, 3, 3), net.constant(1, 1, 1, 1))
     coarse = net.op(Conv((2, 2), (0,) * 4, ONES, 1), net.input(1, 1, 5, 5, name="y"), net.constant(1, 1, 1, 1))
-    with pytest.raises(PackingError, match=r"joins values whose pixels are not equally dense|adds values in different"):
-        packed(net.graph(net.op(Add(), fine, coarse, name="joined")))
+    part = net.graph(net.op(Add(), fine, coarse))
+    assert {type(layout) for layout in layouts(packed(part), "results")} == {Tiles}
+    (stage,) = split_parts(server_stage(fixed_graph(part, 6), 1))
+    first = next(candidates(stage, 1, Ring(64, 2, WIDE, NARROW), {}))
+    with pytest.raises(PackingError, match=r"%add.*: adds values in different blocks"):
+        first.pack()
 
 
 def test_large_kernels_of_small_images_take_coefficients() -> None:
@@ -246,7 +252,7 @@ def test_the_scales_of_a_convolution_add() -> None:
 @pytest.mark.parametrize(
     ("op", "x", "weights", "message"),
     [
-        (VALID, TensorType((1,), 0), WEIGHTS, r"PolynomialConvolution needs ciphertexts, got fixed<1, 2\^-0>"),
+        (VALID, TensorType((1,), 0), WEIGHTS, r"PolynomialConvolution needs ciphertexts, got fixed<1, 2\^0>"),
         (VALID, replace(CIPHERS, encoding=Encoding.SLOTS), WEIGHTS, r"needs 2 ciphertexts in coefficients, got cipher"),
         (VALID, replace(CIPHERS, count=3), WEIGHTS, r"needs 2 ciphertexts in coefficients, got cipher<3x64"),
         (VALID, CIPHERS, TensorType((2, 3, 3, 3), 4), r"fixed<2x3x3x3, 2\^-4> do not take 2 channels to 3"),

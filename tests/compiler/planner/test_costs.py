@@ -56,7 +56,7 @@ class Stage:
 def test_a_weighted_sum_costs_its_terms_and_grows_by_the_sum_of_weights() -> None:
     stage = Stage()
     graph = stage.graph(y := stage.combine(stage.x, 3, -5, 0, 3))
-    assert stage_cost(graph, 8, 1) == StageCost(8, 1, multiplications=3, encodings=2, additions=0)
+    assert stage_cost(graph, 8, 1) == StageCost(8, 1, multiplications=4)
     assert noise_growth(graph, 60.0, {})[y.name] == pytest.approx(log2(11))
 
 
@@ -70,14 +70,14 @@ def test_sums_of_sums_multiply() -> None:
 def test_plaintext_vectors_grow_noise_by_their_bits_and_their_number() -> None:
     stage = Stage()
     graph = stage.graph(y := stage.slotwise(stage.x, 4))
-    assert stage_cost(graph, 8, 1) == StageCost(8, 1, multiplications=4, encodings=4, additions=0)
+    assert stage_cost(graph, 8, 1) == StageCost(8, 1, multiplications=4, encodings=4)
     assert noise_growth(graph, 60.0, {})[y.name] == 62.0
 
 
 def test_a_mask_is_one_product_for_each_ciphertext_with_a_slot_outside() -> None:
     stage = Stage()
     graph = stage.graph(y := stage.builder.add(MaskSlots(TILES), stage.x))
-    assert stage_cost(graph, 8, 8) == StageCost(8, 8, multiplications=6, encodings=6, additions=0)
+    assert stage_cost(graph, 8, 8) == StageCost(8, 8, multiplications=6, encodings=6)
     assert noise_growth(graph, 60.0, {})[y.name] == 60.0
 
 
@@ -87,7 +87,7 @@ def test_additions_of_ciphertexts_and_constants() -> None:
     shifted = stage.builder.add(AddPlain(TILES), stage.x, bias)
     total = stage.builder.add(AddCiphers(), stage.builder.add(SubtractCiphers(), shifted, stage.x), stage.x)
     graph = stage.graph(total)
-    assert stage_cost(graph, 8, 8) == StageCost(8, 8, multiplications=0, encodings=8, additions=24)
+    assert stage_cost(graph, 8, 8) == StageCost(8, 8, encodings=8, additions=24)
     assert noise_growth(graph, 60.0, {})[total.name] == pytest.approx(log2(3 + PLAIN_NOISE))
 
 

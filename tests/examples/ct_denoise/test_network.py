@@ -117,6 +117,16 @@ def test_calibration_spans_the_range_and_repeats(shape):
     assert (batch.min(), batch.max()) == (low, high)
 
 
+def test_a_photograph_smaller_than_the_canvas_is_enlarged():
+    from ct_denoise.phantoms import Canvas, photograph
+
+    for seed in range(6):
+        canvas = Canvas.blank(np.random.default_rng(seed), 512, 0.9)
+        photograph(canvas)
+        assert canvas.hu.shape == (512, 512)
+        assert -1000 <= canvas.hu.min() < canvas.hu.max() <= 1200
+
+
 def test_a_training_pair_is_a_phantom_twice_with_noise_and_repeats():
     from ct_denoise.pairs import draw_pair
 

@@ -335,6 +335,50 @@ class Coefficients:
 
 @register_struct
 @dataclass(frozen=True, slots=True)
+class Raster:
+    """Images (batch, channels, height, width) in coefficients, for products with polynomials in X.
+
+    Ciphertext (b, c) holds pixel (y, x) of channel c in coefficient (y * step[0]) * pitch + x * step[1]: rows are
+    ``pitch`` pixels apart, and a result of stride s has its pixels s apart. See ``packing/rasters.py``.
+    """
+
+    shape: tuple[int, ...]
+    pitch: int
+    step: tuple[int, int]
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Coefficients of one element are copies (there is one)."""
+        return False
+
+    @property
+    def count(self) -> int:
+        """One ciphertext for each channel of each image."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def reach(self) -> int:
+        """Coefficients up to the last that holds a pixel."""
+        return (self.shape[2] - 1) * self.step[0] * self.pitch + (self.shape[3] - 1) * self.step[1] + 1
+
+    def plane(self) -> Index:
+        """Position in an image of one channel of what each coefficient holds, (slots,); -1 for none."""
+        height, width = self.shape[2:]
+        rows, columns = np.arange(height) * self.step[0], np.arange(width) * self.step[1]
+        plane = np.full(self.slots, -1, dtype=np.int64)
+        plane[rows[:, None] * self.pitch + columns] = np.arange(height * width).reshape(height, width)
+        return plane
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        plane = self.plane()
+        images = np.arange(self.count)[:, None] * (self.shape[2] * self.shape[3])
+        return np.where(plane >= 0, images + plane, -1)
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
 class Viewed:
     """Another layout's ciphertexts under a new tensor shape with the same flat order (a Reshape costs nothing)."""
 
@@ -366,7 +410,7 @@ def encoding_of(layout: Layout) -> Encoding:
     """Whether a layout names slots or coefficients."""
     while isinstance(layout, Viewed):
         layout = layout.base
-    return Encoding.COEFFICIENTS if isinstance(layout, Coefficients) else Encoding.SLOTS
+    return Encoding.COEFFICIENTS if isinstance(layout, Coefficients | Raster) else Encoding.SLOTS
 
 
 def summands(layout: Layout) -> int:
@@ -412,7 +456,7 @@ def unpack_by_index(layout: Layout, slots: NDArray[Any]) -> NDArray[np.int64]:
 def _cut_in_tiles(tiles: Tiles, tensor: NDArray[Any]) -> NDArray[np.int64]:
     """``pack`` without a table: a position of all tiles is a slice with the tile as its step."""
     image = _as_image(tiles.axes, tensor)
-    batch, channels, *extents = image.shape
+    _, channels, *extents = image.shape
     reach = [(n - 1) * t + high for n, t, high in zip(tiles.grid, tiles.tile, tiles.high, strict=True)]
     before = [max(0, -low) for low in tiles.low]
     after = [max(0, end - extent) for end, extent in zip(reach, extents, strict=True)]

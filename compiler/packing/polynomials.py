@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 
 from enclair.compiler.errors import PackingError
-from enclair.compiler.ir.graph import Array, Builder, Graph
+from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.layouts import Coefficients, Layout
 from enclair.compiler.ir.ops.packed import HideUnheld, PolynomialCombination
-from enclair.compiler.packing.products import extents
-from enclair.compiler.packing.tiles import Packed
-from enclair.compiler.planner.costs import StageCost
+from enclair.compiler.packing.products import check_matrix, extents
+from enclair.compiler.packing.tiles import Packed, shape_of
+from enclair.compiler.planner.costs import StageCost, products_of_chunks, transforms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +41,25 @@ class PolynomialBlocking:
         """Features in consecutive powers of Y."""
         return Coefficients(shape, self.span, self.features, 1, self.slots)
 
-    def target(self, shape: tuple[int, ...]) -> Coefficients:
+    def target(self, node: Node) -> Coefficients:
         """Outputs as many powers of Y apart as features are sent together."""
-        return Coefficients(shape, self.span, self.outputs, self.features, self.slots)
+        return Coefficients(shape_of(node.out), self.span, self.outputs, self.features, self.slots)
 
-    def work(self, source: Layout, target: Layout) -> StageCost:
+    def work(self, node: Node) -> StageCost:
         """A polynomial for each pair of ciphertexts of the same rows."""
-        chunks = -(-prod(source.shape[:-1]) // self.span)
-        return StageCost(polynomial_products=source.count * target.count // chunks)
+        op = self._op(self.source(shape_of(node.args[0])), node)
+        return StageCost(polynomial_products=products_of_chunks(op), transforms=transforms_of(op))
 
-    def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
+    def product(self, builder: Builder, node: Node, x: Packed, weights: Array, scale_bits: int) -> Packed:
         """One product of matrices over the polynomials in Y."""
+        check_matrix(node, weights)
         if not isinstance(x.layout, Coefficients):
             raise PackingError(x.cipher.name, "is multiplied, but is not an input of the stage")
-        target = self.target(shape)
-        constant = builder.constant("weights", weights, scale_bits)
-        return Packed(builder.add(PolynomialCombination(x.layout, target), x.cipher, constant), target, True)
+        op, constant = self._op(x.layout, node), builder.constant("weights", weights, scale_bits)
+        return Packed(builder.add(op, x.cipher, constant), op.target, True)
+
+    def _op(self, source: Coefficients, node: Node) -> PolynomialCombination:
+        return PolynomialCombination(source, self.target(node))
 
     def finished(self, builder: Builder, result: Packed) -> Packed:
         """Without the sums that lie between the outputs."""
@@ -66,9 +68,9 @@ class PolynomialBlocking:
         return replace(result, cipher=builder.add(HideUnheld(result.layout), result.cipher))
 
     def reshaped(self, layout: Layout, shape: tuple[int, ...]) -> Layout:
-        """The same coefficients."""
-        if not isinstance(layout, Coefficients):
-            raise PackingError(str(layout.shape), "is reshaped, but is not in coefficients")
+        """The same coefficients, if the last axis stays."""
+        if not isinstance(layout, Coefficients) or shape[-1:] != layout.shape[-1:]:
+            raise PackingError(str(layout.shape), f"has no form in blocks as {shape}")
         return replace(layout, shape=shape)
 
 

@@ -73,13 +73,15 @@ class ClearEvaluator:
         """
         return _fitting(vector_sums(x, rows, cols, vectors, outputs))
 
-    def polynomial_combination(self, x: Integers, weights: Integers, chunks: int) -> Integers:
+    def polynomial_combination(
+        self, x: Integers, weights: Integers, powers: Integers, blocks: int, chunks: int
+    ) -> Integers:
         """Exact sums; see ``Evaluator.polynomial_combination``.
 
         Raises:
             ValueRangeError: a sum does not fit 62 bits.
         """
-        return _fitting(polynomial_sums(x, weights, chunks))
+        return _fitting(polynomial_sums(x, weights, powers, blocks, chunks))
 
     def add_vectors(self, x: Integers, vectors: Integers, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """Each row plus its vector."""

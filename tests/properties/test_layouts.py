@@ -17,6 +17,7 @@ from enclair.compiler.ir.layouts import (
     Coefficients,
     Layout,
     MaskedCopies,
+    Raster,
     Replicated,
     SlotSums,
     Tiles,
@@ -85,6 +86,16 @@ def coefficients(draw: Draw) -> Coefficients:
     span, features, step, rest = (draw(st.integers(1, 4)) for _ in range(4))
     shape = draw(st.integers(1, 6)), draw(st.integers(1, 7))
     return Coefficients(shape, span, features, step, span * (features * step + rest))
+
+
+@st.composite
+def rasters(draw: Draw) -> Raster:
+    """Rows as long as their pixels or longer, and pixels side by side or apart."""
+    shape = tuple(draw(st.integers(1, 5)) for _ in range(4))
+    step = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    pitch = (shape[3] - 1) * step[1] + 1 + draw(st.integers(0, 2))
+    layout = Raster(shape, pitch, step, 0)
+    return Raster(shape, pitch, step, layout.reach + draw(st.integers(0, 3)))
 
 
 def layouts() -> st.SearchStrategy[Layout]:
@@ -159,3 +170,13 @@ def test_the_natural_window_is_where_a_position_is_inside_the_image(layout: Tile
         wanted = np.zeros_like(inside[number])
         wanted[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
         np.testing.assert_array_equal(inside[number], wanted)
+
+
+@given(layout=rasters())
+def test_the_pixels_of_a_raster_are_a_pitch_apart(layout: Raster) -> None:
+    index, (_, channels, height, width) = layout.index(), layout.shape
+    for number, y, x in np.ndindex(layout.count, height, width):
+        place = y * layout.step[0] * layout.pitch + x * layout.step[1]
+        assert index[number, place] == (number * height + y) * width + x
+    assert (index >= 0).sum() == layout.count * height * width
+    assert layout.count == layout.shape[0] * channels

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from enclair.compiler.ir.ops.packed import LEAST_SPAN, dense_polynomials
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, flood_noise_bits
 from enclair.runtime.backends.bfv.context import Context, Plaintext, open_contexts
@@ -32,6 +33,7 @@ from enclair.runtime.limbs.answers import flood_and_drop
 from enclair.runtime.limbs.elementwise import add_rows, sum_products
 from enclair.runtime.limbs.polynomials import WeightCache, polynomial_combination
 from enclair.runtime.limbs.sums import linear_combination, rows_of
+from enclair.runtime.limbs.transformed import transformed_combination
 from enclair.runtime.limbs.workers import parallel_map, parallel_parts
 
 VECTORS_AT_ONCE = 256
@@ -142,17 +144,24 @@ class BfvEvaluator:
                 self._sum_products(x, modulus, rows[terms], cols[terms], numbers, factors, out)
         return out
 
-    def polynomial_combination(self, x: Limbs, weights: Integers, chunks: int) -> Limbs:
+    def polynomial_combination(self, x: Limbs, weights: Integers, powers: Integers, blocks: int, chunks: int) -> Limbs:
         """Sums of ciphertexts times polynomials; see ``Evaluator.polynomial_combination``."""
         check_integers("a weight", weights, self.parameters.largest_value)
-        if weights.shape[2] == 1:
-            each, outputs = np.arange(len(x), dtype=np.int64).reshape(1, chunks, -1), weights.shape[0]
-            scatter = np.arange(chunks * outputs, dtype=np.int64).reshape(1, chunks, outputs).swapaxes(1, 2)
-            return self.linear_combination(x, each, weights[None, :, :, 0], scatter, chunks * outputs)
-        pieces = [
-            self._weights.get(centred(weights, residue.modulus), self._ring.transforms) for residue in self._residues
-        ]
+        if not powers.any():
+            return self._sums_for_each(x, weights.sum(axis=2), chunks)
+        span, transforms = self.parameters.ring_dim // blocks, self._ring.transforms
+        reduced = [centred(weights, residue.modulus) for residue in self._residues]
+        if span < LEAST_SPAN:
+            return transformed_combination(x, reduced, powers * span, chunks, transforms)
+        dense = [dense_polynomials(modulo, powers, blocks) for modulo in reduced]
+        pieces = [self._weights.get(polynomials, transforms) for polynomials in dense]
         return polynomial_combination(x, pieces, chunks, len(weights))
+
+    def _sums_for_each(self, x: Limbs, weights: Integers, chunks: int) -> Limbs:
+        """out[chunk, o] = sum_k weights[o, k] x[chunk, k]."""
+        each, outputs = np.arange(len(x), dtype=np.int64).reshape(1, chunks, -1), len(weights)
+        scatter = np.arange(chunks * outputs, dtype=np.int64).reshape(1, chunks, outputs).swapaxes(1, 2)
+        return self.linear_combination(x, each, weights[None], scatter, chunks * outputs)
 
     def add_vectors(self, x: Limbs, vectors: Integers, encoding: Encoding = Encoding.SLOTS) -> Limbs:
         """Each ciphertext plus its vector; see ``Evaluator.add_vectors``. Equal vectors are encoded once."""

@@ -55,7 +55,10 @@ def test_the_held_coefficients_are_the_product(product: tuple[PolynomialCombinat
 def test_weights_take_their_place_once(product: tuple[PolynomialCombination, int, int, int], seed: int) -> None:
     op, _, features, outputs = product
     weights = np.random.default_rng(seed).integers(1, 1000, (features, outputs))
-    np.testing.assert_array_equal(np.sort(np.abs(found := op.polynomials(weights))[found != 0]), np.sort(weights.flat))
+    found, powers = op.polynomials(weights)
+    assert np.unique(powers).size == powers.size == found.shape[2]
+    assert found.any(axis=(0, 1)).all()
+    np.testing.assert_array_equal(np.sort(np.abs(found[found != 0])), np.sort(weights.flat))
 
 
 def test_what_lies_between_outputs_is_hidden_and_nothing_else() -> None:

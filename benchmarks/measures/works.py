@@ -18,7 +18,6 @@ from example_tools.layers import Layers, he_normal
 from red_cnn import job as red_cnn_job
 from red_cnn import weights as red_cnn_weights
 
-
 BITS_OF_ONE_IMAGE = {"activation_bits": 18, "weight_bits": 16}
 """What a tolerance of 1e-3 takes for one image, found by compiling it; a search over batches would take long."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
-from tests.strategies import graphs, samples_of
+from tests.strategies import graphs, layered_graphs, samples_of
 
 from enclair import compiler
 from enclair.compiler import CompileError, SplitOptions
@@ -19,7 +19,9 @@ KINDS = (("permute",), ("scale",), ("permute", "scale"))
 
 
 @settings(max_examples=40)
-@given(graph=graphs(), kinds=st.sampled_from(KINDS), seed=st.integers(0, 99))
+@given(
+    graph=st.one_of(graphs(), layered_graphs(), layered_graphs()), kinds=st.sampled_from(KINDS), seed=st.integers(0, 99)
+)
 def test_outputs_are_those_of_the_reference_bit_for_bit(graph: Graph, kinds: tuple[str, ...], seed: int) -> None:
     try:
         program = compiler.compile(graph, samples_of(graph), options=SplitOptions(activation_bits=6, weight_bits=6))

@@ -16,6 +16,9 @@ from enclair.compiler.ir.graph import Graph, Value, without_origins
 from enclair.compiler.ir.types import CipherType, SlotsType
 from enclair.compiler.parameters import BfvParameters
 
+LARGEST_FACTOR = 2**16 - 1
+"""A server that obfuscates multiplies no answer by more; a client refuses more."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:

@@ -6,13 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from enclair.compiler.ir.graph import Array, Graph, Node
+from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.fixed import Quantise, Requantise
+from enclair.compiler.ir.ops.packed import Unpack
 from enclair.compiler.ir.reference import run
 from enclair.compiler.program import ClientProgram, Exchange
 from enclair.runtime.backends.interface import KeyHolder, Payload
-from enclair.runtime.errors import StateError, WrongRound
+from enclair.runtime.errors import StateError, UnevenAnswer, WrongRound
+from enclair.runtime.factors import divided, split_factors
 from enclair.runtime.inputs import check_inputs
-from enclair.runtime.protocol import Envelope, MessageType, new_session, open_message, registration_envelope, seal
+from enclair.runtime.protocol import (
+    Envelope,
+    MessageType,
+    check_due,
+    new_session,
+    read_message,
+    registration_envelope,
+    seal,
+)
 from enclair.runtime.stopwatch import Stopwatch
 
 
@@ -26,6 +37,7 @@ class ClientState:
         values: by name, those that are still needed.
         clipped: elements of each input that were outside of the declared range.
         saturated: elements that each rounding node cut off.
+        uneven: decrypted elements that were no multiples of the factors that came with them.
     """
 
     session: str
@@ -33,6 +45,7 @@ class ClientState:
     values: dict[str, Array]
     clipped: dict[str, int] = field(default_factory=dict)
     saturated: dict[str, int] = field(default_factory=dict)
+    uneven: int = 0
 
 
 class Client:
@@ -85,11 +98,15 @@ class Client:
             PayloadError: its payload does not hold the ciphertexts.
         """
         exchange = self.program.exchanges[self._check_running(state) - 1]
-        count = exchange.answer_count
-        payload = open_message(message, self._envelope(MessageType.ANSWER, state.session, state.round, count))
-        with self.watch("decrypt"):
-            state.values |= self._decrypt(exchange, payload)
         stage = self.program.stages[state.round - 1]
+        came, payload = read_message(message)
+        type_ = MessageType.SCALED_ANSWER if came.type is MessageType.SCALED_ANSWER else MessageType.ANSWER
+        check_due(self._envelope(type_, state.session, state.round, exchange.answer_count), came)
+        with self.watch("decrypt"):
+            if type_ is MessageType.SCALED_ANSWER:
+                self._receive_scaled(state, exchange, payload)
+            else:
+                state.values |= self._decrypt(exchange, payload)
         state.round += 1
         self._run_stage(stage, state)
 
@@ -98,10 +115,26 @@ class Client:
 
         Raises:
             WrongRound: rounds are still due.
+            UnevenAnswer: an answer was no multiple of its factors. Said only now: to stop before would tell the server
+                something about decrypted values.
         """
         if state.round <= len(self.program.exchanges):
             raise WrongRound(f"the outputs come after round {len(self.program.exchanges)}, round {state.round} is due")
+        if state.uneven:
+            raise UnevenAnswer(
+                f"{state.uneven} decrypted values are no multiples of the factors that came with them: an answer was"
+                " altered, or made for another session; start a new session"
+            )
         return {name: state.values[name] for name in self.program.outputs}
+
+    def _receive_scaled(self, state: ClientState, exchange: Exchange, payload: Payload) -> None:
+        """Divide each ciphertext of an answer by its factor."""
+        factors, ciphers = split_factors(payload, exchange.answer_count)
+        layouts = _layouts(self.program.stages[state.round - 1])
+        start = 0
+        for name, rows in self._decrypt(exchange, ciphers).items():
+            state.values[name], uneven = divided(layouts[name], rows, factors[start : start + len(rows)])
+            state.uneven, start = state.uneven + uneven, start + len(rows)
 
     def _decrypt(self, exchange: Exchange, payload: Payload) -> dict[str, Array]:
         """The arrays of an answer: their ciphertexts stand one after another in the payload."""
@@ -137,6 +170,11 @@ class Client:
 
     def _envelope(self, type_: MessageType, session: str, round_: int, count: int) -> Envelope:
         return Envelope(type_, *self._digests, self._keys.key_id, session, round_, count)
+
+
+def _layouts(stage: Graph) -> dict[str, Layout]:
+    """The layout of each ciphertext array that a stage unpacks."""
+    return {node.args[0].name: node.op.layout for node in stage.nodes if isinstance(node.op, Unpack)}
 
 
 def _check_present(stage: Graph, state: ClientState) -> None:

@@ -18,7 +18,7 @@ from enclair.runtime.client import ClientState
 from enclair.runtime.errors import StateError
 
 MAGIC = b"enclair client state\0"
-VERSION = 1
+VERSION = 2
 
 
 def save_state(state: ClientState, program: str, path: Path) -> None:
@@ -67,6 +67,7 @@ def _pack(state: ClientState, program: str) -> bytes:
         "names": list(state.values),
         "clipped": state.clipped,
         "saturated": state.saturated,
+        "uneven": state.uneven,
     }
     arrays: dict[str, Any] = {f"v{i}": array for i, array in enumerate(state.values.values())}
     buffer = io.BytesIO()
@@ -84,4 +85,4 @@ def _unpack(path: Path, program: str, body: bytes) -> ClientState:
             f" {VERSION} and"
             f" program {program[:12]}... are needed: start a new session"
         )
-    return ClientState(meta["session"], meta["round"], values, meta["clipped"], meta["saturated"])
+    return ClientState(meta["session"], meta["round"], values, meta["clipped"], meta["saturated"], meta["uneven"])

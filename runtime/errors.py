@@ -41,6 +41,14 @@ class SecretKeyOffered(RuntimeFailure):
     """A secret key was offered to the server."""
 
 
+class ObfuscationError(RuntimeFailure):
+    """A kind of obfuscation that there is not."""
+
+
+class UnevenAnswer(RuntimeFailure):
+    """Decrypted values that are no multiples of the factors that came with them."""
+
+
 class StateError(RuntimeFailure):
     """The kept state of a session is missing or altered, or does not fit."""
 

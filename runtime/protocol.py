@@ -59,6 +59,7 @@ class MessageType(IntEnum):
     PUBLIC_KEY = 1
     UPLOAD = 2
     ANSWER = 3
+    SCALED_ANSWER = 4
 
 
 @dataclass(frozen=True, slots=True)

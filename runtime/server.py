@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -11,8 +12,10 @@ from enclair.compiler.ir.types import CipherType
 from enclair.compiler.parameters import BfvParameters
 from enclair.compiler.program import Program, Round
 from enclair.runtime.backends.interface import Evaluator, Payload
-from enclair.runtime.errors import InsecureParameters, WrongKey, WrongRound
+from enclair.runtime.errors import InsecureParameters, StateError, WrongKey, WrongRound
 from enclair.runtime.executor import run_server_graph
+from enclair.runtime.factors import with_factors
+from enclair.runtime.obfuscation import PERMUTE, SCALE, SEED_BYTES, Obfuscator, check_kinds
 from enclair.runtime.protocol import Envelope, MessageType, check_due, read_message, registration_envelope, seal
 from enclair.runtime.stopwatch import Stopwatch
 from enclair.runtime.store import MemoryStore, Store, only
@@ -29,9 +32,12 @@ class Server(Generic[Batch]):
         store: what is remembered between rounds; in memory if not given.
         allow_insecure: serve parameters without security, for tests.
         observe: called after each node.
+        obfuscate: ``permute`` the channels of answers, ``scale`` them, or both, where the program allows it. Sessions
+            that began permuted stay so, whatever is asked for later.
 
     Raises:
         InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
+        ObfuscationError: there is no such obfuscation.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Server(Generic[Batch]):
         *,
         allow_insecure: bool = False,
         observe: Callable[[Node], None] | None = None,
+        obfuscate: Collection[str] = (),
     ) -> None:
         check_secure(program.parameters, allow_insecure=allow_insecure)
         self.program = program
@@ -49,6 +56,8 @@ class Server(Generic[Batch]):
         self._evaluator = evaluator
         self._store: Store[Batch] = MemoryStore() if store is None else store
         self.observe = observe
+        self._kinds = check_kinds(obfuscate)
+        self._obfuscator = Obfuscator(program, evaluator)
         self._digests = (program.digest(), program.parameters.digest())
 
     def run_round(self, message: bytes) -> bytes:
@@ -58,6 +67,7 @@ class Server(Generic[Batch]):
             MessageError: the message is not the one that is due; the subclass says why.
             PayloadError: the payload does not hold the ciphertexts.
             RuntimeFailure: a sum could not be computed.
+            StateError: the server asks for permutations, and the session began without them.
         """
         came, payload = read_message(message)
         envelope = self._check_due(came)
@@ -65,14 +75,16 @@ class Server(Generic[Batch]):
         with self.watch("load"):
             inputs = self._load(round_, payload)
         self._store.claim(envelope.session, envelope.round)
+        seed = self._seed(envelope)
+        inputs = inputs if seed is None else self._obfuscator.restored(inputs, seed)
         inputs = self._store.kept(envelope.session) | inputs
         with self.watch("sums"):
             values = only(inputs, kept_after(self.program, envelope.round))
             values |= run_server_graph(round_.server, inputs, self._evaluator, self.observe)
         self._store.keep(envelope.session, only(values, kept_after(self.program, envelope.round)))
         with self.watch("answer"):
-            answers = self._answer(round_, values)
-        return seal(replace(envelope, type=MessageType.ANSWER, count=round_.exchange.answer_count), answers)
+            type_, answers = self._answer(round_, values, seed)
+        return seal(replace(envelope, type=type_, count=round_.exchange.answer_count), answers)
 
     def _check_due(self, came: Envelope) -> Envelope:
         """The envelope of the upload. Session and round are the client's to choose; the store checks their order."""
@@ -91,9 +103,31 @@ class Server(Generic[Batch]):
         parts = self._evaluator.split(batch, [type_.count for _, type_ in uploads])
         return {name: part for (name, _), part in zip(uploads, parts, strict=True)}
 
-    def _answer(self, round_: Round, values: Mapping[str, Batch]) -> Payload:
-        batches = [values[name] for name, _ in round_.exchange.answers]
-        return self._evaluator.answer(self._evaluator.concat(batches))
+    def _seed(self, envelope: Envelope) -> bytes | None:
+        """From what the session's permutations follow: drawn in its first round, and kept before anything leaves."""
+        if envelope.round > 1:
+            seed = self._store.seed(envelope.session)
+            if seed is None and PERMUTE in self._kinds:
+                raise StateError(
+                    f"session {envelope.session[:12]}... began without permutations, or they are gone: start a new one"
+                )
+            return seed
+        if PERMUTE not in self._kinds:
+            return None
+        self._store.keep_seed(envelope.session, seed := os.urandom(SEED_BYTES))
+        return seed
+
+    def _answer(self, round_: Round, values: Mapping[str, Batch], seed: bytes | None) -> tuple[MessageType, Payload]:
+        answers = {name: values[name] for name, _ in round_.exchange.answers}
+        if seed is not None:
+            answers = self._obfuscator.permuted(answers, seed)
+        if SCALE not in self._kinds:
+            return MessageType.ANSWER, self._payload(answers)
+        answers, factors = self._obfuscator.scaled(answers)
+        return MessageType.SCALED_ANSWER, with_factors(factors, self._payload(answers))
+
+    def _payload(self, answers: Mapping[str, Batch]) -> Payload:
+        return self._evaluator.answer(self._evaluator.concat(list(answers.values())))
 
 
 def read_registration(program: Program, message: bytes, *, allow_insecure: bool = False) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from enclair.runtime.backends.key_holders import make_key_holder
 from enclair.runtime.backends.simulated import SimulatedEvaluator
 from enclair.runtime.client import Client
 from enclair.runtime.inputs import split_batch
+from enclair.runtime.obfuscation import check_kinds
 from enclair.runtime.progress import Meter, Report, answer_work, node_work, program_work, upload_work
 from enclair.runtime.server import Server, check_secure, read_registration
 
@@ -78,9 +79,12 @@ class Session:
         keys: instead of fresh ones.
         allow_insecure: run parameters without security, for tests.
         progress: called as the work goes on.
+        obfuscate: ``permute`` the channels of answers, ``scale`` them, or both. It changes no output and protects
+            nothing: see ``inspect``.
 
     Raises:
         InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
+        ObfuscationError: there is no such obfuscation.
         WrongAnswerError: the fresh keys gave a wrong answer to a known question.
     """
 
@@ -92,16 +96,18 @@ class Session:
         keys: KeyHolder | None = None,
         allow_insecure: bool = False,
         progress: Report | None = None,
+        obfuscate: Collection[str] = (),
     ) -> None:
         start = time.perf_counter()
         check_secure(program.parameters, allow_insecure=allow_insecure)
+        check_kinds(obfuscate)
         self.program = program
         self._progress = progress
         self._client = Client(program.for_client(), keys or make_key_holder(backend, program.parameters))
         registration = self._client.registration()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
         self._evaluator: Evaluator[Any] = make_evaluator(backend, program.parameters, public_key)
-        self._server = Server(program, self._evaluator, allow_insecure=allow_insecure)
+        self._server = Server(program, self._evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = len(registration)
         self._key_seconds = time.perf_counter() - start
 

@@ -16,6 +16,7 @@ from enclair.runtime.backends.interface import Evaluator
 from enclair.runtime.errors import RepeatedRound, StateError, WrongRound
 
 Batch = TypeVar("Batch")
+SEED_FILE = "permutations"
 
 
 class Store(Protocol[Batch]):
@@ -31,6 +32,16 @@ class Store(Protocol[Batch]):
 
     def keep(self, session: str, values: Mapping[str, Batch]) -> None:
         """Remember these ciphertext arrays, and forget all others of the session."""
+
+    def keep_seed(self, session: str, seed: bytes) -> None:
+        """Remember from what the session's permutations follow."""
+
+    def seed(self, session: str) -> bytes | None:
+        """What ``keep_seed`` kept; None where the session has no permutations.
+
+        Raises:
+            StateError: it is altered.
+        """
 
     def kept(self, session: str) -> dict[str, Batch]:
         """The ciphertext arrays last kept.
@@ -49,6 +60,7 @@ class MemoryStore(Generic[Batch]):
     def __init__(self) -> None:
         self._served: dict[str, int] = {}
         self._values: dict[str, dict[str, Batch]] = {}
+        self._seeds: dict[str, bytes] = {}
 
     def claim(self, session: str, round_: int) -> None:
         """Note that the round is being served; see ``Store.claim``."""
@@ -65,12 +77,20 @@ class MemoryStore(Generic[Batch]):
         """The ciphertext arrays last kept."""
         return self._values.get(session, {})
 
+    def keep_seed(self, session: str, seed: bytes) -> None:
+        """Remember from what the session's permutations follow."""
+        self._seeds[session] = seed
+
+    def seed(self, session: str) -> bytes | None:
+        """What was kept, if anything."""
+        return self._seeds.get(session)
+
 
 class DirectoryStore(Generic[Batch]):
     """A store in files, for servers that are a process per round.
 
     ``KEY/SESSION/round-N`` exists once round N is being served; ``KEY/SESSION/NAME.ciphers`` holds a kept array:
-    sha256, then the payload.
+    sha256, then the payload. ``KEY/SESSION/permutations`` holds sha256, then the seed of permutations, where there are.
     """
 
     def __init__(self, directory: Path, evaluator: Evaluator[Batch], counts: Mapping[str, int]) -> None:
@@ -111,13 +131,19 @@ class DirectoryStore(Generic[Batch]):
         names = [name for name in self._counts if self._file(session, name).exists()]
         return {name: self._read(session, name) for name in names}
 
+    def keep_seed(self, session: str, seed: bytes) -> None:
+        """Remember from what the session's permutations follow, in a file of mode 0600."""
+        file = self._folder(session) / SEED_FILE
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(hashlib.sha256(seed).digest() + seed)
+
+    def seed(self, session: str) -> bytes | None:
+        """What was kept, if anything; see ``Store.seed``."""
+        file = self._folder(session) / SEED_FILE
+        return bytes(_checked(file)) if file.exists() else None
+
     def _read(self, session: str, name: str) -> Batch:
-        file = self._file(session, name)
-        data = file.read_bytes()
-        payload = memoryview(data)[32:]
-        if hashlib.sha256(payload).digest() != data[:32]:
-            raise StateError(f"{file} was altered or cut: start a new session")
-        return self._evaluator.load(payload, self._counts[name])
+        return self._evaluator.load(_checked(self._file(session, name)), self._counts[name])
 
     def _folder(self, session: str) -> Path:
         """Sessions belong to a key: nobody can use up the rounds of another's session."""
@@ -126,6 +152,19 @@ class DirectoryStore(Generic[Batch]):
     def _file(self, session: str, name: str) -> Path:
         """Names of values are the model's: hash them, so that none can leave the folder."""
         return self._folder(session) / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.ciphers"
+
+
+def _checked(file: Path) -> memoryview:
+    """What a file holds behind its sha256.
+
+    Raises:
+        StateError: the two do not fit.
+    """
+    data = file.read_bytes()
+    payload = memoryview(data)[32:]
+    if hashlib.sha256(payload).digest() != data[:32]:
+        raise StateError(f"{file} was altered or cut: start a new session")
+    return payload
 
 
 def check_order(session: str, round_: int, served: int) -> None:

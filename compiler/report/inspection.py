@@ -7,6 +7,7 @@ from math import log2
 from typing import Any
 
 from enclair.compiler.ir.types import TensorType
+from enclair.compiler.obfuscation import analyse
 from enclair.compiler.parameters import MAX_MODULUS_BITS, BfvParameters
 from enclair.compiler.program import Program
 from enclair.compiler.report.exposure import exposures, readers
@@ -22,6 +23,12 @@ QUERIES_NOTE = (
     "Equations are counted by slot, sums that a layout leaves beyond the border included. Queries are counted for"
     " inputs in general position: no fewer suffice by least squares, and more are needed while a channel stays constant"
     " (behind a ReLU that is always 0). A client that chooses what it sends needs no more."
+)
+OBFUSCATION_NOTE = (
+    "Obfuscation (permute, scale) hides which channel is which, not the weights up to their order: least squares still"
+    " gives every filter up to the permutation, and the layers of one session can be matched. Scaling is undone by"
+    " anybody: the client is given the factors, and a greatest common divisor gives them too. Neither protects against"
+    " a client that knows the structure of the model, and sessions can be linked by matching filters."
 )
 CLIENT_NOTE = (
     "The client's artifact also tells shapes, layouts, scales, and the calibrated limits to which the client saturates."
@@ -47,6 +54,7 @@ def inspect(program: Program) -> Report:
         _precision(facts),
         tuple(_client_parameters(program)),
         seen,
+        analyse(program).points,
         tuple(_notes(seen)),
     )
 
@@ -104,4 +112,5 @@ def _notes(seen: tuple[Exposure, ...]) -> Iterator[str]:
     yield SPLIT_NOTE
     if any(exposure.queries is not None for exposure in seen):
         yield QUERIES_NOTE
+    yield OBFUSCATION_NOTE
     yield CLIENT_NOTE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from enclair.compiler.obfuscation import SplitPoint
 from enclair.compiler.report.systems import System
 
 Shape = tuple[int, ...]
@@ -189,4 +190,5 @@ class Findings:
     precision: PrecisionReport
     client_parameters: tuple[ClientParameter, ...]
     exposures: tuple[Exposure, ...]
+    obfuscation: tuple[SplitPoint, ...]
     notes: tuple[str, ...]

@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from enclair.compiler.obfuscation import SplitPoint
 from enclair.compiler.report.model import ClientParameter, Exposure, Findings, Layer, RoundReport, Step, Transfer
 from enclair.compiler.report.systems import System
 
@@ -39,6 +40,8 @@ def _parts(report: Findings) -> Iterator[RenderableType]:
     yield "What the client sees"
     yield _exposures(report.exposures)
     yield from (_listed(line) for exposure in report.exposures for line in _sentences(exposure))
+    yield "What a server that obfuscates can permute and scale"
+    yield _obfuscation(report.obfuscation)
     yield ""
     yield from (_listed(note) for note in report.notes)
 
@@ -114,6 +117,15 @@ def _exposures(exposures: Iterable[Exposure]) -> Table:
         layers = ", ".join(map(_layer, e.layers)) or "none"
         before = ", ".join(e.read_by)
         table.add_row(str(e.round), escape(e.value), _shape(e.shape), before, escape(layers), str(count), queries)
+    return table
+
+
+def _obfuscation(points: Iterable[SplitPoint]) -> Table:
+    table = _table("round", "value", "permute", "scale")
+    for p in points:
+        permuted = f"no: {p.not_permuted}" if p.not_permuted else _count(p.channels, "channel")
+        scaled = f"no: {p.not_scaled}" if p.not_scaled else f"by 1 to {p.largest_factor}"
+        table.add_row(str(p.round), escape(p.value), escape(permuted), escape(scaled))
     return table
 
 

@@ -50,7 +50,7 @@ def test_states_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"state cannot be read: No such file or directory; start a new session"):
         load_state(DIGEST, file)
     save_state(STATE, DIGEST, file)
-    with pytest.raises(StateError, match=r"is of version 1 and program .*, version 1 and program 0000.* are needed"):
+    with pytest.raises(StateError, match=r"is of version 2 and program .*, version 2 and program 0000.* are needed"):
         load_state("0" * 64, file)
     data = file.read_bytes()
     for altered in (data[:-1], data[:-1] + bytes([data[-1] ^ 1]), MAGIC):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enclair.cli.files import arrays_as_bytes, check_output, check_path, read_arrays, write_file
-from enclair.cli.options import Clip, Force, Inputs, Json, Output, ProgramFile
+from enclair.cli.obfuscation import report_obfuscation
+from enclair.cli.options import Clip, Force, Inputs, Json, Obfuscate, Output, ProgramFile
 from enclair.cli.output import emit, note, progress_bar, session_text, size_text, steps
 from enclair.compiler.ir.errors import InputError
 
@@ -114,19 +115,24 @@ def run(
     output: Output,
     backend: Annotated[str, typer.Option(help="bfv; or simulated or clear, which encrypt nothing.")] = "bfv",
     clip: Clip = False,
+    obfuscate: Obfuscate = "",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Run all rounds in one process, client and server, with nothing but bytes between them."""
     import enclair
+    from enclair.runtime.obfuscation import kinds_of
 
+    kinds = kinds_of(obfuscate)
     check_output(output, force=force)
+    loaded = enclair.load(program)
     with progress_bar() as progress:
-        session = enclair.Session(enclair.load(program), backend, progress=progress)
+        session = enclair.Session(loaded, backend, progress=progress, obfuscate=kinds)
         result = session.run(read_arrays(inputs), clip=clip)
     write_file(output, arrays_as_bytes(result.outputs), force=force)
     note_limits(result.clipped, result.saturated)
-    data = {"output": str(output), "backend": backend, **_run_json(result)}
+    obfuscated = report_obfuscation(loaded, kinds)
+    data = {"output": str(output), "backend": backend, **_run_json(result), "obfuscation": obfuscated}
     emit(data, f"{output}: {session_text(result)}", as_json=as_json)
 
 

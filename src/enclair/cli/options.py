@@ -20,6 +20,15 @@ ProgramFile: TypeAlias = Annotated[Path, typer.Argument(help="Compiled program, 
 ClientFile: TypeAlias = Annotated[
     Path, typer.Argument(help="The client's part of a program, P.client.enclair.", metavar="CLIENT_PROGRAM")
 ]
+Obfuscate: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--obfuscate",
+        metavar="KINDS",
+        help="permute, scale, or permute,scale: shuffle and multiply the channels that the client decrypts."
+        " Outputs stay the same; it protects nothing (inspect says why).",
+    ),
+]
 SessionFolder: TypeAlias = Annotated[
     Path | None, typer.Option("--state", help="Folder of the sessions under way; KEYS/sessions if not given.")
 ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enclair.cli.files import check_output, read_file, write_file
-from enclair.cli.options import Force, Json, MessageIn, Output, ProgramFile
+from enclair.cli.obfuscation import report_obfuscation
+from enclair.cli.options import Force, Json, MessageIn, Obfuscate, Output, ProgramFile
 from enclair.cli.output import emit, progress_bar, size_text
 from enclair.runtime.errors import SecretKeyOffered
 
@@ -24,13 +25,16 @@ def serve_stage(
     state: Annotated[Path, typer.Option("--state", help="Folder in which the server remembers sessions.")],
     message: MessageIn,
     output: Output,
+    obfuscate: Obfuscate = "",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Compute one round on ciphertexts. A round is served once."""
     import enclair
+    from enclair.runtime.obfuscation import kinds_of
     from enclair.runtime.protocol import read_message, split_messages
 
+    kinds = kinds_of(obfuscate)
     check_output(output, force=force)
     _refuse_secret_keys(state)
     loaded = enclair.load(program)
@@ -39,7 +43,7 @@ def serve_stage(
     envelopes = [read_message(upload)[0] for upload in uploads]
     start = time.perf_counter()
     with progress_bar() as progress:
-        answers = _serve(loaded, registration, state, uploads, progress)
+        answers = _serve(loaded, registration, state, uploads, kinds, progress)
     write_file(output, b"".join(answers), force=force)
     size, seconds = sum(map(len, answers)), time.perf_counter() - start
     data = {
@@ -50,13 +54,19 @@ def serve_stage(
         "batches": len(uploads),
         "bytes": {"up": sum(map(len, uploads)), "down": size},
         "seconds": seconds,
+        "obfuscation": report_obfuscation(loaded, kinds, envelopes[0].round),
     }
     text = f"{output}: answer of round {envelopes[0].round} of {len(loaded.rounds)}, {size_text(size)}, {seconds:.1f} s"
     emit(data, text, as_json=as_json)
 
 
 def _serve(
-    program: Program, registration: bytes, state: Path, uploads: list[bytes], progress: Report | None
+    program: Program,
+    registration: bytes,
+    state: Path,
+    uploads: list[bytes],
+    kinds: tuple[str, ...],
+    progress: Report | None,
 ) -> list[bytes]:
     from enclair.runtime.backends.evaluators import make_evaluator
     from enclair.runtime.progress import Meter, graph_work, node_work
@@ -67,7 +77,7 @@ def _serve(
     evaluator = make_evaluator("bfv", program.parameters, read_registration(program, registration))
     check_key(evaluator, read_message(registration)[0].key)
     store = DirectoryStore(state, evaluator, kept_counts(program))
-    server = Server(program, evaluator, store)
+    server = Server(program, evaluator, store, obfuscate=kinds)
     graphs = {number: round_.server for number, round_ in enumerate(program.rounds, 1)}
     graph = graphs.get(read_message(uploads[0])[0].round)
     if graph is not None:

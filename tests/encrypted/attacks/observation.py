@@ -53,11 +53,11 @@ def query(program: Program, keys: BfvKeyHolder, inputs: Mapping[str, Array]) -> 
     state = client.start(inputs)
     for _ in program.rounds:
         client.receive(state, server.run_round(client.upload(state)))
-    return list(_seen(client.program, inputs, diary.answers))
+    return list(seen_in(client.program, inputs, diary.answers))
 
 
-def _seen(program: ClientProgram, inputs: Mapping[str, Array], answers: list[Integers]) -> Iterator[Seen]:
-    """The client's own graphs, run again, tell what the slots that it decrypted are."""
+def seen_in(program: ClientProgram, inputs: Mapping[str, Array], answers: list[Integers]) -> Iterator[Seen]:
+    """The client's own graphs, run again on the slots of each answer, tell what the slots that it decrypted are."""
     values: dict[str, Array] = dict(inputs)
     before, rows = _run(program.prologue, values), iter(np.concatenate(answers))
     for stage, exchange in zip(program.stages, program.exchanges, strict=True):

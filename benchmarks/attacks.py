@@ -82,7 +82,7 @@ def _exact(found: Solution, program: Program, number: int) -> float:
 
 def on_ciphertexts() -> list[Row]:
     """The part of the weights that a client gets right from ciphertexts alone, by attack and server."""
-    program = red_cnn_head(12, outputs=1, kernel=1)
+    program = red_cnn_head(12, outputs=1, kernel=1, on_tiles=True)
     keys, random = generate_keys(program.parameters), np.random.default_rng(1)
     weights = random.integers(-LARGEST, LARGEST + 1, (FILTERS, TERMS))
     slots = keys.parameters.slots

@@ -24,7 +24,7 @@ WEIGHTS = np.random.default_rng(1).integers(-LARGEST, LARGEST + 1, (FILTERS, TER
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return red_cnn_head(12, outputs=1, kernel=1)
+    return red_cnn_head(12, outputs=1, kernel=1, on_tiles=True)
 
 
 @pytest.fixture(scope="module")

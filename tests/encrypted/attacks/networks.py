@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from unittest.mock import patch
+
 import numpy as np
 
 from enclair import compiler
@@ -17,7 +20,7 @@ FILTERS, KERNEL = 96, 5
 BITS = 12
 
 
-def red_cnn_head(extent: int, *, pad: int = 0, outputs: int = 4, kernel: int = 3) -> Program:
+def red_cnn_head(extent: int, *, pad: int = 0, outputs: int = 4, kernel: int = 3, on_tiles: bool = False) -> Program:
     """The first layer of RED-CNN (96 filters of 5x5, with biases), ReLU, and a second convolution.
 
     Weights are drawn as PyTorch draws them, uniform within 1 / sqrt(fan in).
@@ -26,13 +29,16 @@ def red_cnn_head(extent: int, *, pad: int = 0, outputs: int = 4, kernel: int = 3
         extent: of the square image.
         pad: zeros around it; RED-CNN has none.
         outputs, kernel: of the second convolution, which keeps the size.
+        on_tiles: as large images are packed: a weight multiplies whole ciphertexts.
     """
     random = np.random.default_rng(0)
     builder = Builder("red_cnn_head")
     x = builder.input("x", TensorType((1, 1, extent, extent)))
     hidden = builder.add(Relu(), _convolution(builder, random, x, (FILTERS, 1, KERNEL, KERNEL), pad))
     y = _convolution(builder, random, hidden, (outputs, FILTERS, kernel, kernel), kernel // 2)
-    return _compiled(builder.build([y]), extent)
+    rasters = patch("enclair.compiler.packing.candidates.raster_blockings", return_value=[])
+    with rasters if on_tiles else nullcontext():
+        return _compiled(builder.build([y]), extent)
 
 
 def pixel_map(extent: int) -> Program:

@@ -104,12 +104,12 @@ class BfvParameters:
     @property
     def ciphertext_bytes(self) -> int:
         """Bytes of one ciphertext on the wire."""
-        return len(self.plaintext_moduli) * 2 * self.limbs * self.ring_dim * 8
+        return self.limbs * self.answer_bytes
 
     @property
     def answer_bytes(self) -> int:
-        """Bytes of one answer on the wire: one limb is left."""
-        return len(self.plaintext_moduli) * 2 * self.ring_dim * 8
+        """Bytes of one answer on the wire: one limb is left. Residues are packed in words of 64 bits."""
+        return len(self.plaintext_moduli) * 2 * 8 * math.ceil(self.ring_dim * self.prime_bits / 64)
 
     @property
     def secure(self) -> bool:

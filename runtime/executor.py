@@ -10,6 +10,7 @@ import numpy as np
 from enclair.compiler.ir.graph import Graph, Node, Value
 from enclair.compiler.ir.layouts import encoding_of
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.packed import (
     AddCiphers,
     AddPlain,
@@ -72,8 +73,8 @@ def apply(op: Op, args: list[Any], evaluator: Evaluator[Batch]) -> Batch:
     if isinstance(op, SlotCombination):
         x, rows, cols, vectors = args
         return evaluator.slot_combination(x, rows, cols, vectors, op.outputs)
-    if isinstance(op, PolynomialCombination):
-        return evaluator.polynomial_combination(args[0], op.polynomials(args[1]), op.chunks)
+    if isinstance(op, PolynomialCombination | PolynomialConvolution):
+        return evaluator.polynomial_combination(args[0], *op.polynomials(args[1]), op.blocks, op.chunks)
     if isinstance(op, AddPlain):
         return evaluator.add_vectors(args[0], op.vectors(args[1]), encoding_of(op.layout))
     if isinstance(op, HideUnheld):

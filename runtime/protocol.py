@@ -132,8 +132,8 @@ def split_messages(data: bytes) -> list[bytes]:
     return messages
 
 
-def read_message(message: bytes) -> tuple[Envelope, bytes]:
-    """Envelope and payload of a whole, unaltered message, whoever it is for.
+def read_message(message: bytes) -> tuple[Envelope, memoryview]:
+    """Envelope and payload of a whole, unaltered message, whoever it is for; the payload is not copied.
 
     Raises:
         MessageError: not a message, of another version or type, truncated, or altered.
@@ -146,10 +146,10 @@ def read_message(message: bytes) -> tuple[Envelope, bytes]:
     if type_ not in set(MessageType):
         raise WrongType(f"message types are {', '.join(f'{t.value} ({t.name})' for t in MessageType)}, got {type_}")
     envelope = Envelope(MessageType(type_), program.hex(), parameters.hex(), key.hex(), session.hex(), round_, count)
-    return envelope, message[_HEADER.size : -CHECKSUM_BYTES]
+    return envelope, memoryview(message)[_HEADER.size : -CHECKSUM_BYTES]
 
 
-def open_message(message: bytes, due: Envelope) -> bytes:
+def open_message(message: bytes, due: Envelope) -> memoryview:
     """The payload of the message that is due.
 
     Raises:

@@ -141,7 +141,7 @@ def read_registration(program: Program, message: bytes, *, allow_insecure: bool 
     check_secure(program.parameters, allow_insecure=allow_insecure)
     came, public_key = read_message(message)
     check_due(registration_envelope(program.digest(), program.parameters, came.key), came)
-    return public_key
+    return bytes(public_key)
 
 
 def check_key(evaluator: Evaluator[Batch], key_id: str) -> None:

@@ -136,10 +136,12 @@ class Session:
         state = self._client.start(inputs, clip=clip)
         for number, round_ in enumerate(self.program.rounds, 1):
             upload = self._client.upload(state)
+            tally.up += len(upload)
             meter.advance(upload_work(round_.exchange), f"round {number}: encrypted")
             answer = self._serve(upload, number, round_.exchange, meter)
+            del upload
+            tally.down += len(answer)
             self._client.receive(state, answer)
-            tally.up, tally.down = tally.up + len(upload), tally.down + len(answer)
         tally.clipped.update(state.clipped)
         tally.saturated.update(state.saturated)
         return self._client.outputs(state)

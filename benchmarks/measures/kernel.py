@@ -1,114 +1,132 @@
-"""The server's sums alone: a 3 x 3 convolution on ciphertexts in memory, beside a square product of float64 matrices.
+"""The server's sums alone: a 3x3 convolution of 64 to 64 channels on a 512x512 image, from limbs to reduced limbs.
 
-A slot is a tile of 8 x 8 pixels, a ciphertext one position of one channel, as in the programs for 512 x 512 pixels and
-N = 4096. The work is counted in multiply-adds of digits: residues and weights are cut so that sums in float64 are
-exact, and each pair of a residue's digit and a weight's digit is one product.
+Beside it, in the same run and turn by turn: a square float64 product on the same cores, and OpenFHE's own operations,
+a product with a constant plaintext and an addition per weight (encoding not counted; a sample is timed and scaled up).
+The rate counts the multiply-adds of the digits that the kernel chose.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from math import ceil, log2
+import statistics
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from enclair.compiler.parameters import BfvParameters, choose_plaintext_moduli
-from enclair.runtime.backends.evaluators import make_evaluator
-from enclair.runtime.backends.key_holders import make_key_holder
-from measures.openfhe_operations import measure as measure_openfhe
-from measures.timing import median_seconds, peak_memory
+from enclair.runtime.backends.bfv.context import open_contexts
+from enclair.runtime.limbs import sums, workers
+from enclair.runtime.limbs.digits import choose_scheme, cut_residues, cut_weights, recombine
+from measures.timing import peak_memory
 
-RING_DIM, LIMBS, PRIME_BITS = 4096, 2, 54
-TILE, KERNEL, WEIGHT_BITS, ACTIVATION_BITS = 8, 3, 12, 12
+TILE, TAPS = 8, 9
+PARAMETERS = BfvParameters(4096, 2, 54, choose_plaintext_moduli(2**34, 4096, 54))
+WEIGHT_BITS = 12
 SQUARE = 4096
-FLOAT64_BITS = 53
-
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Sums:
-    """The arguments of ``Evaluator.linear_combination``."""
-
-    count: int
-    gather: Integers
-    weights: Integers
-    scatter: Integers
-    outputs: int
-
-    @property
-    def terms(self) -> int:
-        """Products of a ciphertext and a weight."""
-        return int(np.count_nonzero(self.weights)) * self.gather.shape[1]
+OPENFHE_TERMS = 400
 
 
 def measure(runs: int, threads: int, channels: int) -> dict[str, Any]:
-    """All figures of the kernel; 64 ``channels`` at 512 x 512 pixels are the work in full."""
-    sums = convolution(channels)
-    parameters = parameters_for(sums)
-    keys = make_key_holder("bfv", parameters)
-    evaluator = make_evaluator("bfv", parameters, keys.public_key())
-    x = evaluator.load(keys.encrypt(random_values(sums.count)), sums.count)
-    seconds = median_seconds(lambda: combine(evaluator, x, sums), runs)
-    memory, openfhe = peak_memory(), measure_openfhe(parameters)
+    """Seconds (medians) and rates; the kernel and the square product take turns, for other work comes and goes."""
+    rng = np.random.default_rng(0)
+    x, gather, weights, scatter = convolution(rng, channels)
+    left, right = rng.standard_normal((2, SQUARE, SQUARE))
+    outputs, taps = channels * TILE**2, channels * TAPS
+
+    def convolve() -> object:
+        return sums.linear_combination(x, gather, [weights], scatter, outputs, PARAMETERS.primes)
+
+    with threadpool_limits(limits=threads, user_api="blas"):
+        turns = [(*both_seconds(convolve), *both_seconds(lambda: left @ right)) for _ in range(runs)]
+    kernel, core_seconds, square, square_core = (statistics.median(times) for times in zip(*turns, strict=True))
+    scheme = choose_scheme(PARAMETERS.primes[0], row_sum(weights), taps, int(np.abs(weights).max()))
+    terms = outputs * taps
+    multiply_adds = terms * 2 * PARAMETERS.limbs * PARAMETERS.ring_dim * scheme.products
+    openfhe = openfhe_term(x) * terms
+    rate, square_rate = 2e-9 * multiply_adds / kernel, 2e-9 * SQUARE**3 / square
     return {
         "channels": channels,
-        "terms": sums.terms,
-        "seconds": seconds,
-        "digit_products": (products := digit_products(sums)),
-        "multiply_adds": (work := 2 * LIMBS * RING_DIM * sums.terms * products),
-        "rate": work / seconds,
-        "square_rate": (square := square_rate(runs)),
-        "part_of_square_rate": work / seconds / square,
-        "openfhe_ms": asdict(openfhe),
-        "openfhe_seconds": (theirs := openfhe.seconds(sums.terms, threads)),
-        "times_faster_than_openfhe": theirs / seconds,
-        "peak_memory": memory,
+        "threads": threads,
+        "terms": terms,
+        "kernel_seconds": kernel,
+        "kernel_core_seconds": core_seconds,
+        "digit_products": scheme.products,
+        "kernel_gflops": rate,
+        "square_gflops": square_rate,
+        "share_of_square": rate / square_rate,
+        "share_by_core_seconds": multiply_adds / core_seconds / (SQUARE**3 / square_core),
+        "openfhe_core_seconds": openfhe,
+        "times_openfhe_core_for_core": openfhe / core_seconds,
+        "core_seconds_by_part": parts(x, gather, weights),
+        "peak_memory": peak_memory(),
     }
 
 
-def combine(evaluator: Any, x: Any, sums: Sums) -> Any:
-    """The call that is timed: from input limbs in memory to reduced output limbs."""
-    return evaluator.linear_combination(x, sums.gather, sums.weights, sums.scatter, sums.outputs)
+def convolution(rng: np.random.Generator, channels: int) -> tuple[Any, Any, Any, Any]:
+    """Limbs of the uploads, and the tables of the sums: every tile of 8x8 has a halo of 1."""
+    side = TILE + 2
+    primes = np.array(PARAMETERS.primes, dtype=np.uint64)[:, None]
+    shape = (channels * side**2, 1, 2, PARAMETERS.limbs, PARAMETERS.ring_dim)
+    x = rng.integers(0, primes, shape, dtype=np.uint64)
+    numbers = np.arange(channels * side**2).reshape(channels, side, side)
+    windows = np.lib.stride_tricks.sliding_window_view(numbers, (3, 3), (1, 2))
+    gather = np.ascontiguousarray(windows.transpose(1, 2, 0, 3, 4)).reshape(1, TILE**2, channels * TAPS)
+    largest = 2 ** (WEIGHT_BITS - 1)
+    weights = rng.integers(-largest, largest, (1, channels, channels * TAPS))
+    return x, gather, weights, np.arange(channels * TILE**2).reshape(1, channels, TILE**2)
 
 
-def convolution(channels: int) -> Sums:
-    """The sums of a convolution from ``channels`` to as many."""
-    edge, taps = TILE + KERNEL - 1, [(i, j) for i in range(KERNEL) for j in range(KERNEL)]
-    read = [c * edge**2 + i * edge + j for c in range(channels) for i, j in taps]
-    pixels = np.array([i * edge + j for i in range(TILE) for j in range(TILE)])
-    largest = 2 ** (WEIGHT_BITS - 1) - 1
-    weights = np.random.default_rng(0).integers(-largest, largest + 1, (1, channels, len(read)))
-    scatter = np.arange(channels * TILE**2).reshape(1, channels, -1)
-    gather = pixels[None, :, None] + np.array(read)[None, None]
-    return Sums(channels * edge**2, gather, weights, scatter, channels * TILE**2)
+def parts(x: Any, gather: Any, weights: Any) -> dict[str, float]:
+    """Core seconds of converting, multiplying and recombining, from one position on one limb, one thread."""
+    prime, n = PARAMETERS.primes[0], 448
+    _, channels, taps = weights.shape
+    scheme = choose_scheme(prime, row_sum(weights), taps, int(np.abs(weights).max()))
+    cut, digits, cols = scheme.residues, cut_weights(weights[0], scheme.weights), gather[0, 0]
+    b, c = np.empty((taps, cut.count * n)), np.empty((channels, cut.count * n))
+    out, rows = np.zeros((channels, 1, n), dtype=np.uint64), np.arange(channels)
+    flat = sums.rows_of(x)
+    steps: dict[str, Callable[[int], object]] = {
+        "convert": lambda i: cut_residues(flat, i % 4, cols, 0, n, prime, cut.count, cut.bits, b),
+        "multiply": lambda _: np.matmul(digits, b, out=c),
+        "recombine": lambda _: recombine(c, n, scheme.terms, prime, False, rows, 0, 0, out),
+    }
+    blocks = TILE**2 * 2 * PARAMETERS.limbs * PARAMETERS.ring_dim / n
+    with workers.one_blas_thread():
+        return {
+            name: blocks * statistics.median(seconds(lambda f=step, i=i: f(i), time.thread_time) for i in range(40))
+            for name, step in steps.items()
+        }
 
 
-def parameters_for(sums: Sums) -> BfvParameters:
-    """A ring whose plaintext modulus holds the sums."""
-    largest = int(np.abs(sums.weights).sum(axis=2).max()) << (ACTIVATION_BITS - 1)
-    moduli = choose_plaintext_moduli(largest, RING_DIM, PRIME_BITS)
-    return BfvParameters(RING_DIM, LIMBS, PRIME_BITS, moduli)
+def openfhe_term(x: Any) -> float:
+    """Seconds of one product and one addition, one thread."""
+    (context,) = open_contexts(PARAMETERS)
+    ciphers = [context.read_ciphertext(limbs[0], b"0" * 32) for limbs in x[:8]]
+    weight, total = context.encode_constant(1234), ciphers[0]
+    times = []
+    for i in range(OPENFHE_TERMS):
+        start = time.thread_time()
+        context.scheme.EvalAddInPlace(total, context.scheme.EvalMult(ciphers[i % 7 + 1], weight))
+        times.append(time.thread_time() - start)
+    return statistics.median(times)
 
 
-def random_values(count: int) -> Integers:
-    """Activations for so many ciphertexts, (count, slots)."""
-    largest = 2 ** (ACTIVATION_BITS - 1)
-    return np.random.default_rng(1).integers(-largest, largest, (count, RING_DIM))
+def row_sum(weights: Any) -> int:
+    """The largest sum of magnitudes of a result's weights."""
+    return int(np.abs(weights).sum(axis=2).max())
 
 
-def digit_products(sums: Sums) -> int:
-    """The fewest products of digits with which float64 sums are exact: signed digits of a and b bits, sums of K
-    products below 2^(a - 1 + b - 1) K.
-    """
-    room = FLOAT64_BITS + 2 - ceil(log2(sums.gather.shape[2]))
-    splits = range(1, room)
-    return min(ceil(PRIME_BITS / a) * ceil(WEIGHT_BITS / (room - a)) for a in splits)
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """How long it takes."""
+    start = clock()
+    work()
+    return clock() - start
 
 
-def square_rate(runs: int) -> float:
-    """Multiply-adds a second of a square product of float64 matrices."""
-    a, b = np.random.default_rng(2).random((2, SQUARE, SQUARE))
-    return SQUARE**3 / median_seconds(lambda: a @ b, max(runs, 3))
+def both_seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """How long it takes, and the seconds of all cores together."""
+    cores = time.process_time()
+    wall = seconds(work)
+    return wall, time.process_time() - cores

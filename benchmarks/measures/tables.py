@@ -109,11 +109,14 @@ def exactness(work: Mapping[str, Any]) -> str:
 
 def kernel_text(kernel: Mapping[str, Any]) -> str:
     """The kernel's lines."""
+    shares = f"{kernel['share_of_square']:.0%} by the clock, {kernel['share_by_core_seconds']:.0%} by core seconds"
+    by_part = ", ".join(f"{name} {value:.2f}" for name, value in kernel["core_seconds_by_part"].items())
     return (
         f"kernel, {kernel['channels']} -> {kernel['channels']} channels, 3 x 3, 512 x 512 pixels: "
-        f"{kernel['seconds']:.2f} s for {kernel['terms']:,} terms, {kernel['digit_products']} digit products each\n"
-        f"  {kernel['rate'] / GIGA:.2f} G multiply-adds/s, {kernel['part_of_square_rate']:.0%} of the "
-        f"{kernel['square_rate'] / GIGA:.1f} G of a square float64 product\n"
-        f"  OpenFHE's own operations {kernel['openfhe_seconds']:.1f} s: {kernel['times_faster_than_openfhe']:.1f} "
-        f"times as long;  peak memory {kernel['peak_memory'] / GIGA:.2f} GB"
+        f"{kernel['kernel_seconds']:.2f} s, {kernel['kernel_core_seconds']:.2f} core seconds\n"
+        f"  {kernel['terms']:,} terms, {kernel['digit_products']} digit products each; core seconds: {by_part}\n"
+        f"  {kernel['kernel_gflops']:.1f} GFLOP/s; a square float64 product {kernel['square_gflops']:.1f}: "
+        f"{shares}\n"
+        f"  OpenFHE's own operations* {kernel['openfhe_core_seconds']:.0f} core seconds: "
+        f"{kernel['times_openfhe_core_for_core']:.0f} times as many;  peak memory {kernel['peak_memory'] / GIGA:.2f} GB"
     )

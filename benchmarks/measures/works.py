@@ -18,6 +18,9 @@ from example_tools.layers import Layers, he_normal
 from red_cnn import job as red_cnn_job
 from red_cnn import weights as red_cnn_weights
 
+BITS_OF_ONE_IMAGE = {"activation_bits": 18, "weight_bits": 16}
+"""What a tolerance of 1e-3 takes for one image, found by compiling it; a search over batches would take long."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -77,7 +80,8 @@ def deit(full: int, few: int, quick: bool) -> Job:
     batch = few if quick else full
     model = network.small_network(0) if quick else network.network(network.NAME, 0, pretrained=False)
     inputs, samples = network.images(model, batch, 0)
-    options = {"tolerance": 1e-3, "margin": 0.5, "batch": batch}
+    bits = {"tolerance": 1e-3} if batch == 1 or quick else BITS_OF_ONE_IMAGE
+    options = {**bits, "margin": 0.5, "batch": batch}
     return Job(model, {"x": samples}, {"x": inputs}, options)
 
 

@@ -135,7 +135,7 @@ class Tiles:
         return _tiles_index(self)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def _tiles_index(tiles: Tiles) -> Index:
     batch, _, height, width = tiles.extents
     index = np.full((tiles.count, tiles.slots), -1, dtype=np.int64)
@@ -335,6 +335,50 @@ class Coefficients:
 
 @register_struct
 @dataclass(frozen=True, slots=True)
+class Raster:
+    """Images (batch, channels, height, width) in coefficients, for products with polynomials in X.
+
+    Ciphertext (b, c) holds pixel (y, x) of channel c in coefficient (y * step[0]) * pitch + x * step[1]: rows are
+    ``pitch`` pixels apart, and a result of stride s has its pixels s apart. See ``packing/rasters.py``.
+    """
+
+    shape: tuple[int, ...]
+    pitch: int
+    step: tuple[int, int]
+    slots: int
+
+    @property
+    def partial(self) -> bool:
+        """Coefficients of one element are copies (there is one)."""
+        return False
+
+    @property
+    def count(self) -> int:
+        """One ciphertext for each channel of each image."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def reach(self) -> int:
+        """Coefficients up to the last that holds a pixel."""
+        return (self.shape[2] - 1) * self.step[0] * self.pitch + (self.shape[3] - 1) * self.step[1] + 1
+
+    def plane(self) -> Index:
+        """Position in an image of one channel of what each coefficient holds, (slots,); -1 for none."""
+        height, width = self.shape[2:]
+        rows, columns = np.arange(height) * self.step[0], np.arange(width) * self.step[1]
+        plane = np.full(self.slots, -1, dtype=np.int64)
+        plane[rows[:, None] * self.pitch + columns] = np.arange(height * width).reshape(height, width)
+        return plane
+
+    def index(self) -> Index:
+        """See ``Layout``."""
+        plane = self.plane()
+        images = np.arange(self.count)[:, None] * (self.shape[2] * self.shape[3])
+        return np.where(plane >= 0, images + plane, -1)
+
+
+@register_struct
+@dataclass(frozen=True, slots=True)
 class Viewed:
     """Another layout's ciphertexts under a new tensor shape with the same flat order (a Reshape costs nothing)."""
 
@@ -366,7 +410,7 @@ def encoding_of(layout: Layout) -> Encoding:
     """Whether a layout names slots or coefficients."""
     while isinstance(layout, Viewed):
         layout = layout.base
-    return Encoding.COEFFICIENTS if isinstance(layout, Coefficients) else Encoding.SLOTS
+    return Encoding.COEFFICIENTS if isinstance(layout, Coefficients | Raster) else Encoding.SLOTS
 
 
 def summands(layout: Layout) -> int:
@@ -379,12 +423,26 @@ def summands(layout: Layout) -> int:
 
 def pack(layout: Layout, tensor: NDArray[Any]) -> NDArray[np.int64]:
     """Slot vectors (count, slots) of a tensor: every slot gets its element, or 0."""
+    if isinstance(layout, Tiles):
+        return _cut_in_tiles(layout, tensor)
+    return pack_by_index(layout, tensor)
+
+
+def pack_by_index(layout: Layout, tensor: NDArray[Any]) -> NDArray[np.int64]:
+    """``pack``, element by element."""
     index = layout.index()
     return np.where(index >= 0, tensor.reshape(-1)[np.maximum(index, 0)], 0)
 
 
 def unpack(layout: Layout, slots: NDArray[Any]) -> NDArray[np.int64]:
     """The tensor in slot vectors. Summands are added (the finishing sum); of copies the first counts."""
+    if isinstance(layout, Tiles) and layout.window == layout.tile and layout.low == (0, 0):
+        return _joined_from_tiles(layout, slots)
+    return unpack_by_index(layout, slots)
+
+
+def unpack_by_index(layout: Layout, slots: NDArray[Any]) -> NDArray[np.int64]:
+    """``unpack``, element by element."""
     index = layout.index()
     held = index >= 0
     flat = np.zeros(prod(layout.shape), dtype=np.int64)
@@ -393,6 +451,54 @@ def unpack(layout: Layout, slots: NDArray[Any]) -> NDArray[np.int64]:
     else:
         flat[index[held][::-1]] = slots[held][::-1]
     return flat.reshape(layout.shape)
+
+
+def _cut_in_tiles(tiles: Tiles, tensor: NDArray[Any]) -> NDArray[np.int64]:
+    """``pack`` without a table: a position of all tiles is a slice with the tile as its step."""
+    image = _as_image(tiles.axes, tensor)
+    _, channels, *extents = image.shape
+    reach = [(n - 1) * t + high for n, t, high in zip(tiles.grid, tiles.tile, tiles.high, strict=True)]
+    before = [max(0, -low) for low in tiles.low]
+    after = [max(0, end - extent) for end, extent in zip(reach, extents, strict=True)]
+    padded = np.pad(image, ((0, 0), (0, 0), *zip(before, after, strict=True)))
+    out = np.zeros((channels, *tiles.window, tiles.slots), dtype=np.int64)
+    for i, j in np.ndindex(*tiles.window):
+        rows, columns = (
+            slice(pad + low + k, pad + low + k + (n - 1) * t + 1, t)
+            for pad, low, k, n, t in zip(before, tiles.low, (i, j), tiles.grid, tiles.tile, strict=True)
+        )
+        out[:, i, j, : tiles.used] = padded[:, :, rows, columns].swapaxes(0, 1).reshape(channels, tiles.used)
+    return out.reshape(tiles.count, tiles.slots)
+
+
+def _joined_from_tiles(tiles: Tiles, slots: NDArray[Any]) -> NDArray[np.int64]:
+    """``unpack`` without a table, for tiles without a halo."""
+    batch, channels, height, width = tiles.extents
+    rows, columns = (n * t for n, t in zip(tiles.grid, tiles.tile, strict=True))
+    image = np.zeros((batch, channels, rows, columns), dtype=np.int64)
+    positions = slots.reshape(channels, *tiles.tile, tiles.slots)[..., : tiles.used]
+    for i, j in np.ndindex(*tiles.tile):
+        place = positions[:, i, j].reshape(channels, batch, *tiles.grid).swapaxes(0, 1)
+        image[:, :, i :: tiles.tile[0], j :: tiles.tile[1]] = place
+    return _from_image(tiles, image[:, :, :height, :width])
+
+
+def _as_image(axes: Axes, tensor: NDArray[Any]) -> NDArray[Any]:
+    """The tensor as (batch, channels, height, width). Axes without a role have extent 1."""
+    roles = [axis for axis in _roles(axes) if axis >= 0]
+    named = tensor.reshape([tensor.shape[axis] for axis in sorted(roles)])
+    return named.transpose(np.argsort(np.argsort(roles))).reshape(axes.extents(tensor.shape))
+
+
+def _from_image(tiles: Tiles, image: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The tensor of an image (batch, channels, height, width)."""
+    roles = [axis for axis in _roles(tiles.axes) if axis >= 0]
+    named = image.reshape([tiles.shape[axis] for axis in roles])
+    return np.ascontiguousarray(named.transpose(np.argsort(roles))).reshape(tiles.shape)
+
+
+def _roles(axes: Axes) -> tuple[int, int, int, int]:
+    return axes.batch, axes.channel, axes.row, axes.column
 
 
 def spread(layout: Layout, tensor: NDArray[Any]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing_extensions import assert_never
 
 from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.graph import Node
+from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.fixed import Dequantise, Quantise, Requantise, Shift
 from enclair.compiler.ir.ops.packed import (
     AddCiphers,
@@ -28,8 +29,8 @@ from enclair.compiler.ir.types import TensorType
 FIXED_POINT = (Quantise, Requantise, Dequantise, Shift)
 CLIENT_PACKING = (Pack, Unpack)
 ON_CIPHERS = (
-    LinearCombination, SlotCombination, PolynomialCombination, MaskSlots, HideUnheld, AddPlain, AddCiphers,
-    SubtractCiphers, ConcatCiphers, SelectCiphers,
+    LinearCombination, SlotCombination, PolynomialCombination, PolynomialConvolution, MaskSlots, HideUnheld, AddPlain,
+    AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers,
 )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from enclair.compiler.errors import PackingError
-from enclair.compiler.ir.graph import Array, Builder, Graph
+from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.layouts import BlockSums, Layout, Replicated
 from enclair.compiler.ir.ops.packed import SlotCombination
-from enclair.compiler.packing.products import extents
-from enclair.compiler.packing.tiles import Packed
+from enclair.compiler.packing.products import check_matrix, extents
+from enclair.compiler.packing.tiles import Packed, shape_of
 from enclair.compiler.planner.costs import StageCost
 
 
@@ -38,18 +38,19 @@ class SlotBlocking:
         """Every feature once for each output that shares a ciphertext."""
         return Replicated(shape, self.partials, self.copies, self.slots)
 
-    def target(self, shape: tuple[int, ...]) -> BlockSums:
+    def target(self, node: Node) -> BlockSums:
         """The summands of each output in neighbouring slots."""
-        return BlockSums(shape, self.partials, self.copies, self.slots)
+        return BlockSums(shape_of(node.out), self.partials, self.copies, self.slots)
 
-    def work(self, source: Layout, target: Layout) -> StageCost:
+    def work(self, node: Node) -> StageCost:
         """A plaintext for each pair of ciphertexts."""
-        terms = source.count * target.count
+        terms = self.source(shape_of(node.args[0])).count * self.target(node).count
         return StageCost(multiplications=terms, encodings=terms)
 
-    def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
+    def product(self, builder: Builder, node: Node, x: Packed, weights: Array, scale_bits: int) -> Packed:
         """A term for each pair of ciphertexts, with the weights in the slots of a plaintext."""
-        source, target = x.layout, self.target(shape)
+        check_matrix(node, weights)
+        source, target = x.layout, self.target(node)
         if not isinstance(source, Replicated):
             raise PackingError(x.cipher.name, "is multiplied, but is not an input of the stage")
         rows, cols = np.divmod(np.arange(target.count * source.count), source.count)
@@ -63,9 +64,9 @@ class SlotBlocking:
         return result
 
     def reshaped(self, layout: Layout, shape: tuple[int, ...]) -> Layout:
-        """The same slots."""
-        if not isinstance(layout, BlockSums):
-            raise PackingError(str(layout.shape), "is reshaped, but is not a result of the stage")
+        """The same slots, if the last axis stays."""
+        if not isinstance(layout, BlockSums) or shape[-1:] != layout.shape[-1:]:
+            raise PackingError(str(layout.shape), f"has no form in blocks as {shape}")
         return replace(layout, shape=shape)
 
 

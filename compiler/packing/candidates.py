@@ -17,7 +17,15 @@ from enclair.compiler.packing.blocks import slot_blockings
 from enclair.compiler.packing.copies import copies_for_masks
 from enclair.compiler.packing.packed_stage import Held, PackedStage, Ring
 from enclair.compiler.packing.polynomials import polynomial_blockings
-from enclair.compiler.packing.products import Blocking, ProductLowering, least_cost, starts_with_products
+from enclair.compiler.packing.products import (
+    IMAGES,
+    MATRICES,
+    Blocking,
+    ProductLowering,
+    least_cost,
+    starts_with_products,
+)
+from enclair.compiler.packing.rasters import raster_blockings
 from enclair.compiler.packing.tiles import (
     Packed,
     TileLowering,
@@ -41,10 +49,9 @@ class Candidate:
 
 def candidates(part: Graph, round_: int, ring: Ring, available: Mapping[str, Held]) -> Iterator[Candidate]:
     """All ways worth trying."""
-    if starts_with_products(part):
-        for blocking in _blockings(part, ring):
-            least = ring.milliseconds(least_cost(part, blocking))
-            yield Candidate(least, partial(_in_blocks, part, blocking, round_))
+    for blocking in _blockings(part, ring):
+        least = ring.milliseconds(least_cost(part, blocking))
+        yield Candidate(least, partial(_in_blocks, part, blocking, round_))
     try:
         traced = trace(part)
         units = list(tile_units(part, traced, ring.ring_dim))
@@ -61,10 +68,14 @@ def candidates(part: Graph, round_: int, ring: Ring, available: Mapping[str, Hel
 
 
 def _blockings(part: Graph, ring: Ring) -> Iterator[Blocking]:
-    if ring.slot_vector_bits <= ring.room_bits:
-        yield from slot_blockings(part, ring.ring_dim)
-    upload, answer = (ring.milliseconds(StageCost(*exchange)) for exchange in ((1, 0), (0, 1)))
-    yield from polynomial_blockings(part, ring.ring_dim, upload, answer)
+    """Ways to pack a part that starts with products of its inputs."""
+    if starts_with_products(part, MATRICES):
+        if ring.slot_vector_bits <= ring.room_bits:
+            yield from slot_blockings(part, ring.ring_dim)
+        upload, answer = (ring.milliseconds(StageCost(*exchange)) for exchange in ((1, 0), (0, 1)))
+        yield from polynomial_blockings(part, ring.ring_dim, upload, answer)
+    if starts_with_products(part, IMAGES):
+        yield from raster_blockings(part, ring.ring_dim)
 
 
 def _exchanged_on_tiles(part: Graph, tiling: Tiling, kept: Mapping[str, Held]) -> StageCost:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import prod
+
+import numpy as np
 
 from enclair.compiler.errors import PackingError
-from enclair.compiler.ir.graph import Array, Builder, Graph
+from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.layouts import Coefficients, Layout
 from enclair.compiler.ir.ops.packed import HideUnheld, PolynomialCombination
-from enclair.compiler.packing.products import extents
-from enclair.compiler.packing.tiles import Packed
-from enclair.compiler.planner.costs import StageCost
+from enclair.compiler.packing.products import check_matrix, extents
+from enclair.compiler.packing.tiles import Packed, shape_of
+from enclair.compiler.planner.costs import StageCost, products_of_chunks, transforms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,25 @@ class PolynomialBlocking:
         """Features in consecutive powers of Y."""
         return Coefficients(shape, self.span, self.features, 1, self.slots)
 
-    def target(self, shape: tuple[int, ...]) -> Coefficients:
+    def target(self, node: Node) -> Coefficients:
         """Outputs as many powers of Y apart as features are sent together."""
-        return Coefficients(shape, self.span, self.outputs, self.features, self.slots)
+        return Coefficients(shape_of(node.out), self.span, self.outputs, self.features, self.slots)
 
-    def work(self, source: Layout, target: Layout) -> StageCost:
+    def work(self, node: Node) -> StageCost:
         """A polynomial for each pair of ciphertexts of the same rows."""
-        chunks = -(-prod(source.shape[:-1]) // self.span)
-        return StageCost(polynomial_products=source.count * target.count // chunks)
+        op = self._op(self.source(shape_of(node.args[0])), node)
+        return StageCost(polynomial_products=products_of_chunks(op), transforms=transforms_of(op))
 
-    def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
+    def product(self, builder: Builder, node: Node, x: Packed, weights: Array, scale_bits: int) -> Packed:
         """One product of matrices over the polynomials in Y."""
+        check_matrix(node, weights)
         if not isinstance(x.layout, Coefficients):
             raise PackingError(x.cipher.name, "is multiplied, but is not an input of the stage")
-        target = self.target(shape)
-        constant = builder.constant("weights", weights, scale_bits)
-        return Packed(builder.add(PolynomialCombination(x.layout, target), x.cipher, constant), target, True)
+        op, constant = self._op(x.layout, node), builder.constant("weights", weights, scale_bits)
+        return Packed(builder.add(op, x.cipher, constant), op.target, True)
+
+    def _op(self, source: Coefficients, node: Node) -> PolynomialCombination:
+        return PolynomialCombination(source, self.target(node))
 
     def finished(self, builder: Builder, result: Packed) -> Packed:
         """Without the sums that lie between the outputs."""
@@ -64,9 +68,9 @@ class PolynomialBlocking:
         return replace(result, cipher=builder.add(HideUnheld(result.layout), result.cipher))
 
     def reshaped(self, layout: Layout, shape: tuple[int, ...]) -> Layout:
-        """The same coefficients."""
-        if not isinstance(layout, Coefficients):
-            raise PackingError(str(layout.shape), "is reshaped, but is not in coefficients")
+        """The same coefficients, if the last axis stays."""
+        if not isinstance(layout, Coefficients) or shape[-1:] != layout.shape[-1:]:
+            raise PackingError(str(layout.shape), f"has no form in blocks as {shape}")
         return replace(layout, shape=shape)
 
 
@@ -79,12 +83,12 @@ def polynomial_blockings(graph: Graph, slots: int, upload: float, answer: float)
     rows, features, outputs = extents(graph)
     span = min(slots, 1 << (rows - 1).bit_length())
     blocks = slots // span
-
-    def cost(exchange: tuple[int, int]) -> float:
-        up = sum(-(-count // exchange[0]) for count in features.values())
-        return upload * up + answer * sum(-(-count // exchange[1]) for count in outputs.values())
-
-    limits = [1 << bits for bits in reversed(range(blocks.bit_length()))]
-    cheapest = [min(((p, min(limit, blocks // p)) for p in range(1, blocks + 1)), key=cost) for limit in limits]
-    for packed, returned in dict.fromkeys(cheapest):
-        yield PolynomialBlocking(span, packed, returned, slots)
+    packed = np.arange(1, blocks + 1)
+    uploads = sum(-(-count // packed) for count in features.values())
+    found = dict[tuple[int, int], None]()
+    for limit in reversed(range(blocks.bit_length())):
+        returned = np.minimum(1 << limit, blocks // packed)
+        cheapest = np.argmin(upload * uploads + answer * sum(-(-count // returned) for count in outputs.values()))
+        found[int(packed[cheapest]), int(returned[cheapest])] = None
+    for sent, shared in found:
+        yield PolynomialBlocking(span, sent, shared, slots)

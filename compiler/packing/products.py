@@ -1,27 +1,33 @@
-"""Pack matrix products of what the client sends: the rest of the stage works on their results where they are."""
+"""Pack products of what the client sends, of matrices or of images: the rest works on their results where they are."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.layouts import Layout
+from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.fixed import Shift
-from enclair.compiler.ir.ops.linear import MatMul
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.packed import AddCiphers, AddPlain, LinearCombination, SubtractCiphers
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.packing.tiles import ONLY_MATRICES, Packed, scale_of, shape_of
 from enclair.compiler.planner.costs import StageCost
 
+Kinds: TypeAlias = tuple[type[Op], ...]
+
+MATRICES: Kinds = (MatMul,)
+IMAGES: Kinds = (Conv, ConvTranspose)
+
 
 class Blocking(Protocol):
-    """A way to put matrices into ciphertexts so that their products with weights can be computed."""
+    """A way to put matrices, or images, into ciphertexts so that their products with weights can be computed."""
 
     @property
     def name(self) -> str:
@@ -29,19 +35,23 @@ class Blocking(Protocol):
         ...
 
     def source(self, shape: tuple[int, ...]) -> Layout:
-        """The layout in which the client sends a matrix."""
+        """The layout in which the client sends a value."""
         ...
 
-    def target(self, shape: tuple[int, ...]) -> Layout:
+    def target(self, node: Node) -> Layout:
         """The layout of a product."""
         ...
 
-    def work(self, source: Layout, target: Layout) -> StageCost:
+    def work(self, node: Node) -> StageCost:
         """The server's operations for a product."""
         ...
 
-    def product(self, builder: Builder, x: Packed, weights: Array, scale_bits: int, shape: tuple[int, ...]) -> Packed:
-        """Write the product of a matrix in its source layout with weights (features, outputs)."""
+    def product(self, builder: Builder, node: Node, x: Packed, weights: Array, scale_bits: int) -> Packed:
+        """Write the product of a value in its source layout with the node's weights.
+
+        Raises:
+            PackingError: the value is not in a source layout.
+        """
         ...
 
     def finished(self, builder: Builder, result: Packed) -> Packed:
@@ -49,25 +59,40 @@ class Blocking(Protocol):
         ...
 
     def reshaped(self, layout: Layout, shape: tuple[int, ...]) -> Layout:
-        """The layout of a result under a shape with the same last axis."""
+        """The layout of a result under another shape.
+
+        Raises:
+            PackingError: it has none.
+        """
         ...
 
 
-def products_of(graph: Graph) -> list[Node]:
-    """The matrix products of a part of a stage."""
-    return [node for node in graph.nodes if isinstance(node.op, MatMul)]
+def products_of(graph: Graph, kinds: Kinds = MATRICES + IMAGES) -> list[Node]:
+    """The products of a part of a stage."""
+    return [node for node in graph.nodes if isinstance(node.op, kinds)]
 
 
-def starts_with_products(graph: Graph) -> bool:
-    """Whether the part of a stage starts with matrix products of its inputs and has none after."""
+def starts_with_products(graph: Graph, kinds: Kinds) -> bool:
+    """Whether the part of a stage starts with products of its inputs of these kinds, and has no others."""
     products = products_of(graph)
     inputs = {value.name for value in graph.inputs}
     readers = [node for node in graph.nodes if inputs & {arg.name for arg in node.args}]
     return (
         bool(products)
+        and products == products_of(graph, kinds)
         and all(node in products for node in readers)
         and all(node.args[0].name in inputs for node in products)
     )
+
+
+def check_matrix(node: Node, weights: Array) -> None:
+    """Refuse a product of a stack of matrices.
+
+    Raises:
+        PackingError: the weights are no matrix.
+    """
+    if weights.ndim != 2:
+        raise PackingError(node.out.name, ONLY_MATRICES.format(shape=weights.shape))
 
 
 def extents(graph: Graph) -> tuple[int, dict[str, int], dict[str, int]]:
@@ -81,11 +106,10 @@ def extents(graph: Graph) -> tuple[int, dict[str, int], dict[str, int]]:
 def least_cost(graph: Graph, blocking: Blocking) -> StageCost:
     """What a part costs at least: its products, and the ciphertexts that it takes and returns."""
     products = products_of(graph)
-    made = {node.out.name: blocking.target(shape_of(node.out)) for node in products}
+    made = {node.out.name: blocking.target(node) for node in products}
     uploads = sum(blocking.source(shape_of(value)).count for value in graph.inputs)
     answers = sum(made[value.name].count for value in graph.outputs if value.name in made)
-    work = [blocking.work(blocking.source(shape_of(n.args[0])), made[n.out.name]) for n in products]
-    return sum(work, StageCost(uploads, answers))
+    return sum(map(blocking.work, products), StageCost(uploads, answers))
 
 
 class ProductLowering:
@@ -106,8 +130,9 @@ class ProductLowering:
     def _lower(self, node: Node) -> Packed:
         x = self.values[node.args[0].name]
         match node.op:
-            case MatMul():
-                return self._product(node, x)
+            case MatMul() | Conv() | ConvTranspose():
+                weights, bits = self.graph.constant(node.args[1]), scale_of(node.args[1])
+                return self.blocking.product(self.builder, node, x, weights, bits)
             case Add() if self.graph.is_constant(node.args[1]):
                 constant = self.builder.constant(
                     node.args[1].name, self.graph.constant(node.args[1]), scale_of(node.args[1])
@@ -123,16 +148,10 @@ class ProductLowering:
                 return self._scaled(x, -1, 0)
             case Shift():
                 return self._scaled(x, 1 << node.op.bits, node.op.bits)
-            case Reshape() if _keeps_rows(node):
+            case Reshape():
                 return replace(x, layout=self.blocking.reshaped(x.layout, shape_of(node.out)))
             case _:
                 raise PackingError(node.out.name, f"{type(node.op).__name__} has no form in blocks")
-
-    def _product(self, node: Node, x: Packed) -> Packed:
-        weights, bits = self.graph.constant(node.args[1]), scale_of(node.args[1])
-        if weights.ndim != 2:
-            raise PackingError(node.out.name, ONLY_MATRICES.format(shape=weights.shape))
-        return self.blocking.product(self.builder, x, weights, bits, shape_of(node.out))
 
     def _joined(self, node: Node, x: Packed, y: Packed, op: AddCiphers | SubtractCiphers) -> Packed:
         if x.layout != y.layout:
@@ -145,8 +164,3 @@ class ProductLowering:
         weights = self.builder.constant("weights", np.full_like(every, factor), bits)
         op = LinearCombination(x.layout.count)
         return replace(x, cipher=self.builder.add(op, x.cipher, tables[0], weights, tables[1]))
-
-
-def _keeps_rows(node: Node) -> bool:
-    """Whether a Reshape leaves the last axis as it is."""
-    return shape_of(node.out)[-1:] == shape_of(node.args[0])[-1:]

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.packed import (
+    LEAST_SPAN,
     AddCiphers,
     AddPlain,
     ConcatCiphers,
@@ -43,6 +45,7 @@ class OpCosts:
     decrypt: float = 1.2
     multiply: float = 0.005
     polynomial_product: float = 0.02
+    transform: float = 0.12
     add: float = 0.04
     answer: float = 7.0
     megabyte: float = 8.0
@@ -58,6 +61,7 @@ class StageCost:
     polynomial_products: int = 0
     encodings: int = 0
     additions: int = 0
+    transforms: int = 0
 
     def __add__(self, other: StageCost) -> StageCost:
         """The cost of both."""
@@ -73,6 +77,7 @@ class StageCost:
             + self.polynomial_products * costs.polynomial_product
             + self.encodings * costs.encode
             + self.additions * costs.add
+            + self.transforms * costs.transform
         )
         bytes_ = 16 * ring_dim * (self.uploads * limbs + self.answers)
         return compute * size + bytes_ / 1e6 * costs.megabyte
@@ -80,7 +85,7 @@ class StageCost:
 
 def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
     """Count the operations of a packed server graph."""
-    multiplications = polynomial_products = encodings = additions = 0
+    multiplications = polynomial_products = encodings = additions = transforms = 0
     for node in graph.nodes:
         count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
         match node.op:
@@ -93,8 +98,9 @@ def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
                 masked = node.op.masked()[0].size
                 multiplications += masked
                 encodings += masked
-            case PolynomialCombination():
-                polynomial_products += node.op.source.count * node.op.target.groups
+            case PolynomialCombination() | PolynomialConvolution():
+                polynomial_products += products_of_chunks(node.op)
+                transforms += transforms_of(node.op)
             case AddPlain() | HideUnheld():
                 encodings += count
                 additions += count
@@ -102,7 +108,19 @@ def stage_cost(graph: Graph, uploads: int, answers: int) -> StageCost:
                 additions += count
             case _:
                 pass
-    return StageCost(uploads, answers, multiplications, polynomial_products, encodings, additions)
+    return StageCost(uploads, answers, multiplications, polynomial_products, encodings, additions, transforms)
+
+
+def products_of_chunks(op: PolynomialCombination | PolynomialConvolution) -> int:
+    """How many products of a ciphertext and a polynomial the server computes: of those of the same chunk."""
+    return op.source.count * op.target.count // op.chunks
+
+
+def transforms_of(op: PolynomialCombination | PolynomialConvolution) -> int:
+    """How many weights, each a polynomial, the server brings to evaluation form one by one."""
+    if op.source.slots // op.blocks >= LEAST_SPAN:
+        return 0
+    return op.source.count * op.target.count // op.chunks**2
 
 
 def noise_growth(graph: Graph, slot_vector_bits: float, known: Mapping[str, float]) -> dict[str, float]:
@@ -127,8 +145,9 @@ def _node_growth(graph: Graph, node: Node, args: list[float], slot_vector_bits: 
         case SlotCombination():
             rows = graph.constant(node.args[1])
             return args[0] + slot_vector_bits + log2(max(1, int(np.bincount(rows).max(initial=1))))
-        case PolynomialCombination():
-            magnitudes = np.abs(node.op.polynomials(graph.constant(node.args[1]))).sum(axis=(1, 2))
+        case PolynomialCombination() | PolynomialConvolution():
+            polynomials, _ = node.op.polynomials(graph.constant(node.args[1]))
+            magnitudes = np.abs(polynomials).sum(axis=(1, 2))
             return args[0] + log2(max(1, int(magnitudes.max(initial=1))))
         case MaskSlots():
             return args[0] + slot_vector_bits

@@ -13,6 +13,7 @@ from enclair.compiler.ir.stages import FIXED_POINT
 from enclair.compiler.ir.types import TensorType
 from enclair.compiler.program import Program
 from enclair.compiler.report import slots
+from enclair.compiler.report.images import on_tiles
 from enclair.compiler.report.model import Exposure, Layer
 from enclair.compiler.report.rows import in_rows
 from enclair.compiler.report.systems import commonest, equations_of, systems_of
@@ -41,7 +42,7 @@ def readers(graph: Graph, name: str, outputs: tuple[str, ...]) -> tuple[str, ...
 
 
 def _exposure(program: Program, number: int, view: View) -> Exposure:
-    told = in_rows(view)
+    told = on_tiles(in_rows(view))
     equations = equations_of(told)
     systems = systems_of(equations)
     composed = slots.is_composed(told)

@@ -7,6 +7,7 @@ from enclair.compiler.ir.layouts import (
     Coefficients,
     Layout,
     MaskedCopies,
+    Raster,
     Replicated,
     SlotSums,
     Tiles,
@@ -25,6 +26,9 @@ def describe(layout: Layout) -> str:
             return f"features {layout.partials} a ciphertext, {layout.copies} copies each"
         case Coefficients():
             return f"{layout.features} of {layout.shape[-1]} columns a ciphertext, {layout.span} rows, in coefficients"
+        case Raster():
+            apart = "" if layout.step == (1, 1) else f", pixels {_by(layout.step)} apart"
+            return f"a channel a ciphertext, rows of {layout.pitch} coefficients{apart}"
         case BlockSums():
             return f"outputs {layout.copies} a ciphertext, {layout.partials} summands each"
         case SlotSums():

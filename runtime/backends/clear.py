@@ -8,6 +8,7 @@ import numpy as np
 
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.program import LARGEST_FACTOR
 from enclair.runtime.backends.exact import Exact, polynomial_sums, scalar_sums, vector_sums
 from enclair.runtime.backends.integers import check_integers, check_slots
 from enclair.runtime.backends.interface import Flags, Integers, Payload
@@ -73,21 +74,23 @@ class ClearEvaluator:
         """
         return _fitting(vector_sums(x, rows, cols, vectors, outputs))
 
-    def polynomial_combination(self, x: Integers, weights: Integers, chunks: int) -> Integers:
+    def polynomial_combination(
+        self, x: Integers, weights: Integers, powers: Integers, blocks: int, chunks: int
+    ) -> Integers:
         """Exact sums; see ``Evaluator.polynomial_combination``.
 
         Raises:
             ValueRangeError: a sum does not fit 62 bits.
         """
-        return _fitting(polynomial_sums(x, weights, chunks))
+        return _fitting(polynomial_sums(x, weights, powers, blocks, chunks))
 
     def add_vectors(self, x: Integers, vectors: Integers, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """Each row plus its vector."""
         return _fitting(x + vectors)
 
     def hide(self, x: Integers, unheld: Flags, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
-        """Random integers where nothing is held, whatever was there."""
-        return np.where(unheld, random_rows(unheld, LARGEST), x)
+        """Random integers where nothing is held, whatever was there; small enough to be multiplied by a factor."""
+        return np.where(unheld, random_rows(unheld, LARGEST // LARGEST_FACTOR | 1), x)
 
     def add(self, x: Integers, y: Integers) -> Integers:
         """The sums, row by row."""

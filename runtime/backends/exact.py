@@ -46,18 +46,19 @@ def vector_sums(x: Integers, rows: Integers, cols: Integers, vectors: Integers, 
     return out
 
 
-def polynomial_sums(x: Integers, weights: Integers, chunks: int) -> Exact:
-    """out[chunk, o] = sum_k weights[o, k](Y) x[chunk, k] on coefficients x (chunks * inputs, N)."""
+def polynomial_sums(x: Integers, weights: Integers, powers: Integers, blocks: int, chunks: int) -> Exact:
+    """out[chunk, o] = sum_k,t weights[o, k, t] Y^powers[t] x[chunk, k] on coefficients x (chunks * inputs, N)."""
     if _fits(_row_sum(weights, axis=(1, 2)) * _largest(x)):
-        return packed.polynomial_sums(x, weights, chunks)
-    outputs, inputs, blocks = weights.shape
+        return packed.polynomial_sums(x, weights, powers, blocks, chunks)
+    outputs, inputs, _ = weights.shape
     slots = x.shape[1]
     out = np.zeros((chunks, outputs, slots), dtype=object)
     wide = x.astype(object).reshape(chunks, inputs, slots)
-    for o, k, power in zip(*np.nonzero(weights), strict=True):
-        moved = np.roll(wide[:, k], power * (slots // blocks), axis=1)
-        moved[:, : power * (slots // blocks)] *= -1
-        out[:, o] += int(weights[o, k, power]) * moved
+    for o, k, t in zip(*np.nonzero(weights), strict=True):
+        places = int(powers[t]) * (slots // blocks)
+        moved = np.roll(wide[:, k], places, axis=1)
+        moved[:, :places] *= -1
+        out[:, o] += int(weights[o, k, t]) * moved
     return out.reshape(-1, slots)
 
 

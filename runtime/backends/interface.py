@@ -74,14 +74,16 @@ class Evaluator(Protocol[Batch]):
             ValueRangeError: a factor beyond half the plaintext modulus.
         """
 
-    def polynomial_combination(self, x: Batch, weights: Integers, chunks: int) -> Batch:
+    def polynomial_combination(self, x: Batch, weights: Integers, powers: Integers, blocks: int, chunks: int) -> Batch:
         """Sums of ciphertexts times polynomials in Y = X^(slots / blocks).
 
-        out[chunk, o] = sum_k weights[o, k](Y) x[chunk, k], on plaintexts in coefficients.
+        out[chunk, o] = sum_k (sum_t weights[o, k, t] Y^powers[t]) x[chunk, k], on plaintexts in coefficients.
 
         Args:
             x: ciphertexts, the same number for each chunk.
-            weights: (outputs, inputs, blocks), the coefficients of Y^0, Y^1, ...; blocks is a power of two.
+            weights: (outputs, inputs, taps).
+            powers: (taps,), each in [0, blocks), none twice.
+            blocks: Y^blocks = -1; a power of two.
             chunks: that x is in.
 
         Raises:

@@ -113,7 +113,9 @@ class SimulatedEvaluator:
         noise = self._grown(x, rows, cols, [term] * len(self.parameters.plaintext_moduli), outputs)
         return self._batch(vector_sums(x.slots, rows, cols, vectors, outputs), noise)
 
-    def polynomial_combination(self, x: SimulatedBatch, weights: Integers, chunks: int) -> SimulatedBatch:
+    def polynomial_combination(
+        self, x: SimulatedBatch, weights: Integers, powers: Integers, blocks: int, chunks: int
+    ) -> SimulatedBatch:
         """Sums modulo t; see ``Evaluator.polynomial_combination``.
 
         The noise grows by the sum of the magnitudes of the coefficients.
@@ -124,7 +126,8 @@ class SimulatedEvaluator:
             before[:, :, i] @ growth.sum(axis=2).T  # (chunks, outputs)
             for i, growth in enumerate(self._magnitudes(weights))
         ]
-        return self._batch(polynomial_sums(x.slots, weights, chunks), np.stack(parts, axis=2).reshape(-1, len(parts)))
+        sums = polynomial_sums(x.slots, weights, powers, blocks, chunks)
+        return self._batch(sums, np.stack(parts, axis=2).reshape(-1, len(parts)))
 
     def add_vectors(
         self,

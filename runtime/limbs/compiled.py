@@ -40,7 +40,17 @@ def write(dtype: Any, ndim: int) -> Any:
 
 def compiled(*args: Any, returns: Any = types.void) -> Callable[[Function], Function]:
     """Compile a function for arguments of these types."""
-    decorate: Callable[[Function], Function] = njit(returns(*args), nogil=True, cache=True, error_model="numpy")
+
+    def decorate(function: Function) -> Function:
+        try:
+            return make(function, cache=True)
+        except RuntimeError:  # no directory to keep the machine code in can be written to
+            return make(function, cache=False)
+
+    def make(function: Function, *, cache: bool) -> Function:
+        made: Function = njit(returns(*args), nogil=True, cache=cache, error_model="numpy")(function)
+        return made
+
     return decorate
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from enclair.runtime.limbs.compiled import Floats, Integers, Words
 from enclair.runtime.limbs.digits import Scheme, choose_scheme, cut_weights
-from enclair.runtime.limbs.ntt import Transform
-from enclair.runtime.limbs.sums import Product, add_product, rows_of, run_product
-from enclair.runtime.limbs.workers import one_blas_thread, parallel_map
+from enclair.runtime.limbs.ntt import Transform, forward
+from enclair.runtime.limbs.sums import add_product, rows_of
+from enclair.runtime.limbs.workers import one_blas_thread, parallel_map, parallel_parts
 
 TERMS_AT_ONCE = 1000
 """Inputs whose products are added up exactly with the fewest digits: 6 for primes of 54 bits."""
@@ -61,9 +61,13 @@ def evaluate_weights(weights: Integers, transform: Transform) -> list[Piece]:
     """The weights (outputs, inputs, blocks) at the values of Y, modulo the transform's prime, in digits."""
     outputs, inputs, blocks = weights.shape
     prime, half = transform.prime, transform.prime // 2
-    values = np.zeros((outputs * inputs, 1, blocks), dtype=np.uint64)
-    flat = Product(weights.reshape(-1, blocks), np.arange(blocks), np.arange(outputs * inputs), add=False)
-    run_product(_powers(transform, blocks), flat, values, [(0, prime)])
+    values = (weights.reshape(-1, blocks) % prime).astype(np.uint64)
+    in_y = _of_y(transform, blocks)
+
+    def work(start: int, stop: int) -> None:
+        forward(values[start:stop], in_y.forward_roots, prime)
+
+    parallel_parts(work, len(values))
     signed = values.reshape(outputs, inputs, blocks).astype(np.int64)
     centred = np.where(signed > half, signed - prime, signed).transpose(2, 0, 1)
     starts = range(0, inputs, TERMS_AT_ONCE)
@@ -101,11 +105,10 @@ def polynomial_combination(x: Words, pieces: list[list[list[Piece]]], chunks: in
     return out
 
 
-def _powers(transform: Transform, blocks: int) -> Words:
-    """(blocks, 1, blocks): Y^p at the value of Y on each run of points."""
-    span, prime = transform.ring_dim // blocks, transform.prime
-    y = [pow(int(point), span, prime) for point in transform.points()[::span]]
-    return np.array([[[pow(value, power, prime) for value in y]] for power in range(blocks)], dtype=np.uint64)
+def _of_y(transform: Transform, blocks: int) -> Transform:
+    """The transform of polynomials in Y: its points are the values of Y on the runs of points, in their order."""
+    root = pow(transform.root, transform.ring_dim // blocks, transform.prime)
+    return Transform(transform.prime, blocks, root)
 
 
 def _piece(centred: Integers, inputs: Integers, prime: int) -> Piece:

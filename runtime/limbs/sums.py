@@ -1,7 +1,7 @@
 """Sums of ciphertexts times integers on their limbs: matrix products modulo each prime.
 
 A piece of work is the sums of one position in one group; it goes over the rows of residues, in blocks of columns whose
-digits stay in the cache of a core.
+digits stay in a core's caches.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from enclair.runtime.limbs.digits import (
 )
 from enclair.runtime.limbs.workers import one_blas_thread, parallel_map
 
-DIGIT_BYTES = 1 << 20
-"""Of the digits that one product of BLAS reads."""
+DIGIT_BYTES = 4 << 20
+"""Of the digits that one product of BLAS reads: wide blocks, for BLAS packs the weights anew for each."""
 
-FEW_RESULTS = 2
+FEW_RESULTS = 3
 """Up to so many results for the same ciphertexts are summed without BLAS."""
 
 FEW_COLUMNS = 1024

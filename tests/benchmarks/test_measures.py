@@ -61,27 +61,22 @@ def test_products_are_the_terms_of_the_sums(program):
 
 
 def test_the_kernel_is_the_convolution():
-    sums = kernel.convolution(2)
     draw = np.random.default_rng(0)
-    edge = kernel.TILE + kernel.KERNEL - 1
+    ciphertexts, gather, weights, scatter = kernel.convolution(draw, 2)
+    edge = kernel.TILE + 2
     x = draw.integers(-9, 10, (2, edge, edge))
-    taken = x.ravel()[sums.gather[0]]
-    found = np.zeros(sums.outputs, dtype=np.int64)
-    found[sums.scatter[0]] = sums.weights[0] @ taken.T
+    found = np.zeros(scatter.size, dtype=np.int64)
+    found[scatter[0]] = weights[0] @ x.ravel()[gather[0]].T
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
-    expected = np.einsum("crsij,ocij->ors", windows, sums.weights.reshape(2, 2, 3, 3))
+    expected = np.einsum("crsij,ocij->ors", windows, weights.reshape(2, 2, 3, 3))
     np.testing.assert_array_equal(found.reshape(expected.shape), expected)
-    assert sums.count == x.size
+    assert len(ciphertexts) == x.size
 
 
-def test_two_digits_of_residues_suffice_for_weights_of_twelve_bits():
-    assert kernel.digit_products(kernel.convolution(64)) == 2
-
-
-def test_the_parameters_hold_the_kernels_sums():
-    sums = kernel.convolution(8)
-    largest = np.abs(sums.weights).sum(axis=2).max() << (kernel.ACTIVATION_BITS - 1)
-    assert kernel.parameters_for(sums).largest_value >= largest
+def test_the_kernels_weights_have_twelve_bits_and_are_within_the_modulus():
+    _, _, weights, _ = kernel.convolution(np.random.default_rng(0), 8)
+    assert int(np.abs(weights).max()).bit_length() == kernel.WEIGHT_BITS - 1
+    assert kernel.row_sum(weights) < kernel.PARAMETERS.largest_value
 
 
 def test_every_work_has_a_name_of_its_own():

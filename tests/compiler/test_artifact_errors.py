@@ -316,7 +316,7 @@ FORGERIES: list[tuple[Change, str]] = [
     ),
     (
         lambda m: m.update({f"{a}/round1.client.{b}": m[f"{a}/round1.server.{b}"] for a, b in BOTH}),
-        "LinearCombination may not occur in a graph of what the client does in one round",
+        "PolynomialConvolution may not occur in a graph of what the client does in one round",
     ),
 ]
 BOTH = (("graphs", "txt"), ("constants", "safetensors"))
@@ -385,7 +385,7 @@ EXCHANGES: list[tuple[Change, str]] = [
     ),
     (
         edited(lambda d: d["exchanges"][0].update(answers=[["s1.ct", "cipher<2x4096, 2^-15>"]])),
-        "%s1.ct: slots<2x4096, 2^-15> are exchanged, %s1.ct: slots<2x4096, 2^-16> are packed or unpacked",
+        "%s1.ct: slots<2x4096, 2^-15> are exchanged, %s1.ct: slots<2x4096, 2^-16, coefficients> are packed or unpacked",
     ),
     (
         edited(lambda d: d["inputs"][0].update(name="z")),

@@ -16,7 +16,7 @@ from enclair.compiler import SplitOptions
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node, Value
 from enclair.compiler.ir.ops.activations import Relu
-from enclair.compiler.ir.ops.elementwise import Add, Mul
+from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.pooling import SumPool
 from enclair.compiler.ir.ops.reductions import ReduceSum
@@ -396,3 +396,84 @@ def test_a_crop_on_tiles_shows_what_was_cut_off() -> None:
     (claim,) = inspect(CASES["cropped"]().program()).exposures
     assert claim.shape == (1, 2, 1, 3)
     assert claim.systems == (System(19, 36, 1, 2),)
+
+
+@pytest.fixture
+def on_tiles(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it for programs without convolutions on coefficients."""
+    return lambda: monkeypatch.setattr("enclair.compiler.packing.candidates.raster_blockings", lambda *_: [])
+
+
+def joined() -> Net:
+    """The difference of two convolutions of one image with other kernels, negated and flattened."""
+    net = Net(1, 2, 6, 6)
+    x = net.value
+    wide = net.conv(2, (5, 5), pads=(2,) * 4).value
+    net.value = x
+    narrow = net.conv(2, (1, 3), pads=(0, 1, 0, 1)).value
+    net.value = net.builder.add(Neg(), net.builder.add(Sub(), wide, narrow))
+    return net.then(Reshape((2, 36))).biased(2, 1)
+
+
+def transposed() -> Net:
+    """A transposed convolution of a batch."""
+    net = Net(2, 2, 4, 5)
+    op = ConvTranspose(ONES, (1, 0, 0, 1), ONES, 1, (0, 0))
+    net.value = net.builder.add(op, net.value, net.constant("w", 2, 3, 3, 3))
+    return net.biased(3, 1, 1)
+
+
+IMAGES: dict[str, Callable[[], Net]] = {
+    "same": lambda: Net(1, 2, 6, 6).conv(3),
+    "same, no bias": lambda: Net(1, 1, 5, 5).conv(2, bias=False),
+    "batch": lambda: Net(2, 2, 4, 4).conv(2),
+    "strides": lambda: Net(1, 2, 7, 7).conv(2, (3, 3), strides=(2, 3)),
+    "dilations": lambda: Net(1, 1, 7, 7).conv(2, (3, 2), dilations=(2, 3), pads=(2, 1, 2, 2)),
+    "transposed": transposed,
+    "joined": joined,
+    "two rounds": lambda: Net(1, 1, 6, 6).conv(2).then(Relu()).conv(2),
+}
+
+
+@pytest.mark.parametrize("net", IMAGES.values(), ids=list(IMAGES))
+def test_a_convolution_on_coefficients_shows_what_it_shows_on_tiles(
+    net: Callable[[], Net], on_tiles: Callable[[], None]
+) -> None:
+    rasters = net().program(9)
+    layouts = [round_.layout for round_ in inspect(rasters).rounds]
+    on_tiles()
+    tiles = net().program(9)
+    assert all(layout.startswith("coefficients, rows of") for layout in layouts)
+    assert all(round_.layout.startswith("tiles") for round_ in inspect(tiles).rounds)
+    assert inspect(rasters).exposures == inspect(tiles).exposures
+
+
+def test_a_result_smaller_than_its_image_shows_no_more_on_coefficients() -> None:
+    """Tiles beyond the result hold sums over what is left of a window; between coefficients nothing is left to see."""
+    program = Net(1, 2, 6, 6).conv(3, pads=(0,) * 4).program(9)
+    claim = exposure_of(program, "add.fixed")
+    assert (claim.queries, claim.systems) == (2, (System(19, 16, 2, 3),))
+    clients = list(queried(program, 2))
+    designs = [np.hstack([windows(client["x.q"]), np.ones((16, 1))]) for client in clients]
+    seen = [client["add.fixed"][0].reshape(3, -1).T.astype(np.float64) for client in clients]
+    truth = np.vstack([program.fixed.arrays["w"].reshape(3, -1).T, program.fixed.arrays["b"].reshape(1, 3)])
+    assert not solve(designs[0], seen[0])[1]
+    solution, unique = solve(np.vstack(designs), np.vstack(seen))
+    assert unique
+    np.testing.assert_array_equal(solution, truth)
+
+
+def windows(image: Array) -> Matrix:
+    """3x3 windows inside an image of two channels, (pixels, weights)."""
+    found = np.lib.stride_tricks.sliding_window_view(image[0], (3, 3), axis=(1, 2))
+    return found.transpose(1, 2, 0, 3, 4).reshape(-1, 18).astype(np.float64)
+
+
+def test_a_value_that_was_seen_before_tells_nothing_new() -> None:
+    """Two answers of one convolution: before its bias and after."""
+    net = Net(1, 2, 5, 5).conv(2, bias=False)
+    plain = net.value
+    graph = net.biased(2, 1, 1).builder.build([plain, net.value])
+    samples = [{"x": net.random.uniform(-1, 1, (1, 2, 5, 5))} for _ in range(2)]
+    program = enclair.compiler.compile(graph, samples, options=SplitOptions(activation_bits=9, weight_bits=9))
+    assert {exposure.queries for exposure in inspect(program).exposures} == {1}

@@ -219,9 +219,10 @@ def test_a_layer_of_too_high_rank_is_named() -> None:
 
 def test_a_batch_that_fits_no_ring_is_named() -> None:
     net = Net()
-    graph = net.graph(net.conv(net.input(20_000, 1, 1, 1), 1, kernel=1))
-    message = error_of(graph, [{"x": np.ones((20_000, 1, 1, 1))}], **BITS)
-    assert message.startswith("layer %add cannot run on the server: does not fit in 16384 slots")
+    x, w = net.input(20_000, 2, 1, 1), net.constant(2, 1, 1, 1)
+    graph = net.graph(net.op(Conv((1, 1), (0,) * 4, (1, 1), 2), x, w))
+    message = error_of(graph, [{"x": np.ones((20_000, 2, 1, 1))}], **BITS)
+    assert message.startswith("layer %conv cannot run on the server: does not fit in 16384 slots")
 
 
 def test_a_layer_whose_own_sums_are_too_large_is_named() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.encrypted.attacks.chance import is_uniform, most_hits, most_wins, same_distribution
+from tests.encrypted.attacks.limbs import of_upload
 from tests.encrypted.attacks.modular import solve_modular
 from tests.encrypted.attacks.ring import coefficients, noise_of_zeros
 from tests.runtime.bfv import algebra
@@ -34,7 +35,7 @@ def test_equations_without_one_solution_are_refused() -> None:
 
 def test_coefficients_are_those_of_the_slow_transform() -> None:
     keys = generate_keys(SMALL)
-    limbs = np.frombuffer(keys.encrypt(np.zeros((1, 64), dtype=np.int64)), dtype=np.uint64).reshape(2, 2, 64)
+    limbs = of_upload(keys.parameters, keys.encrypt(np.zeros((1, 64), dtype=np.int64)), 1)[0, 0]
     assert coefficients(SMALL, limbs[1]).tolist() == algebra.coefficients(SMALL, limbs[1])
     assert np.abs(noise_of_zeros(keys, limbs)).max() == algebra.noise_of(keys, limbs)
 

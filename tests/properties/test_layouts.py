@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -13,15 +14,19 @@ from tests.strategies import Draw
 from enclair.compiler.ir.layouts import (
     Axes,
     BlockSums,
+    Coefficients,
     Layout,
     MaskedCopies,
+    Raster,
     Replicated,
     SlotSums,
     Tiles,
     Viewed,
     pack,
+    pack_by_index,
     spread,
     unpack,
+    unpack_by_index,
 )
 from enclair.compiler.packing.copies import natural_windows
 
@@ -76,8 +81,25 @@ def slot_sums() -> st.SearchStrategy[SlotSums]:
     )
 
 
+@st.composite
+def coefficients(draw: Draw) -> Coefficients:
+    span, features, step, rest = (draw(st.integers(1, 4)) for _ in range(4))
+    shape = draw(st.integers(1, 6)), draw(st.integers(1, 7))
+    return Coefficients(shape, span, features, step, span * (features * step + rest))
+
+
+@st.composite
+def rasters(draw: Draw) -> Raster:
+    """Rows as long as their pixels or longer, and pixels side by side or apart."""
+    shape = tuple(draw(st.integers(1, 5)) for _ in range(4))
+    step = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    pitch = (shape[3] - 1) * step[1] + 1 + draw(st.integers(0, 2))
+    layout = Raster(shape, pitch, step, 0)
+    return Raster(shape, pitch, step, layout.reach + draw(st.integers(0, 3)))
+
+
 def layouts() -> st.SearchStrategy[Layout]:
-    base = st.one_of(tiles(), masked_copies(), blocks(Replicated), blocks(BlockSums), slot_sums())
+    base = st.one_of(tiles(), masked_copies(), blocks(Replicated), blocks(BlockSums), slot_sums(), coefficients())
     return st.one_of(base, base.map(lambda layout: Viewed(layout, (prod(layout.shape),))))
 
 
@@ -114,6 +136,18 @@ def test_summands_are_added_and_slots_that_hold_nothing_are_ignored(layout: Layo
         assert flat[element] == (held.sum() if layout.partial else held[0])
 
 
+@given(layout=tiles(), unit=st.booleans(), seed=st.integers(0, 99))
+def test_slicing_tiles_is_looking_elements_up(layout: Tiles, unit: bool, seed: int) -> None:
+    """With axes of extent 1 that have no role, too."""
+    rng = np.random.default_rng(seed)
+    if unit and layout.axes.batch < 0:
+        layout = replace(layout, shape=(*layout.shape, 1))
+    np.testing.assert_array_equal(pack(layout, x := rng.integers(1, 99, layout.shape)), pack_by_index(layout, x))
+    core = replace(layout, low=(0, 0), high=layout.tile)
+    slots = rng.integers(1, 99, (core.count, core.slots))
+    np.testing.assert_array_equal(unpack(core, slots), unpack_by_index(core, slots))
+
+
 @given(layout=tiles())
 def test_the_slots_of_a_tile_are_its_pixels(layout: Tiles) -> None:
     batch, _, height, width = layout.extents
@@ -136,3 +170,13 @@ def test_the_natural_window_is_where_a_position_is_inside_the_image(layout: Tile
         wanted = np.zeros_like(inside[number])
         wanted[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
         np.testing.assert_array_equal(inside[number], wanted)
+
+
+@given(layout=rasters())
+def test_the_pixels_of_a_raster_are_a_pitch_apart(layout: Raster) -> None:
+    index, (_, channels, height, width) = layout.index(), layout.shape
+    for number, y, x in np.ndindex(layout.count, height, width):
+        place = y * layout.step[0] * layout.pitch + x * layout.step[1]
+        assert index[number, place] == (number * height + y) * width + x
+    assert (index >= 0).sum() == layout.count * height * width
+    assert layout.count == layout.shape[0] * channels

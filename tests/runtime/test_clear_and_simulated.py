@@ -64,12 +64,12 @@ def test_polynomials_are_exact_whatever_their_size(seed: int, blocks: int, value
         place = c + power * (SLOTS // blocks)
         sign = -1 if place >= SLOTS else 1
         expected[chunk, o, place % SLOTS] += sign * int(factors[o, k, power]) * int(x[2 * chunk + k, c])
-    assert (polynomial_sums(x, factors, 2) == expected.reshape(6, SLOTS)).all()
+    assert (polynomial_sums(x, factors, np.arange(blocks), blocks, 2) == expected.reshape(6, SLOTS)).all()
     simulated = SimulatedEvaluator(SMALL)
     half = SMALL.largest_value
     batch = simulated.load(SimulatedKeyHolder(SMALL).encrypt(np.clip(x, -half, half)), 4)
     if np.abs(factors).max() <= half and np.abs(x).max() <= half:
-        got = simulated.polynomial_combination(batch, factors, 2)
+        got = simulated.polynomial_combination(batch, factors, np.arange(blocks), blocks, 2)
         assert ((got.slots - expected.reshape(6, SLOTS)) % SMALL.modulus == 0).all()
         grown = 2 ** fresh_noise_bits() * np.tile(np.abs(factors).sum(axis=(1, 2)), 2)
         np.testing.assert_allclose(got.noise[:, 0], grown)
@@ -104,7 +104,7 @@ def test_clear_refuses_what_it_cannot_hold() -> None:
         lambda: evaluator.add_vectors(large, large),
         lambda: evaluator.linear_combination(large, ONE, ONE + 2, ONE, 1),
         lambda: evaluator.slot_combination(large, ONE[0, 0], ONE[0, 0], draw(0, 0, 1) + 2, 1),
-        lambda: evaluator.polynomial_combination(large, np.full((1, 5, 2), 2), 1),
+        lambda: evaluator.polynomial_combination(large, np.full((1, 5, 2), 2), np.arange(2), 2, 1),
     ):
         with pytest.raises(ValueRangeError, match="a sum of the server does not fit 62 bits: compile with fewer bits"):
             attempt()

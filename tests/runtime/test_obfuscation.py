@@ -16,6 +16,7 @@ from tests.strategies import samples_of
 from enclair import compiler
 from enclair.compiler import Program, SplitOptions
 from enclair.compiler.ir.graph import Array
+from enclair.compiler.ir.ops.packed import Unpack
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.obfuscation.analysis import Crossing
@@ -74,13 +75,15 @@ def serve(program: Program, kinds: Sequence[str], store: Store[Any] | None = Non
 
 
 def decrypted(program: Program, inputs: dict[str, Array], kinds: Sequence[str]) -> tuple[list[Integers], Array]:
-    """The rows of each answer of a session, as the client decrypts them, and the output."""
+    """The rows of each answer of a session, as the client decrypts them where they hold something, and the output."""
     diary = Diary(program)
     client, server = Client(program.for_client(), diary), serve(program, kinds)
     state = client.start(inputs)
     for _ in program.rounds:
         client.receive(state, server.run_round(client.upload(state)))
-    return diary.answers, next(iter(client.outputs(state).values()))
+    layouts = [node.op.layout for r in program.rounds for node in r.client.nodes if isinstance(node.op, Unpack)]
+    held = [np.where(x.index() >= 0, rows, 0) for x, rows in zip(layouts, diary.answers, strict=True)]
+    return held, next(iter(client.outputs(state).values()))
 
 
 def by_channel(rows: Integers) -> list[bytes]:

@@ -21,6 +21,11 @@ from enclair.compiler.ir.types import CipherType, Encoding, SlotsType, TensorTyp
 
 Integers = NDArray[np.int64]
 
+LEAST_SPAN = 16
+"""Rows between two powers of Y from which products are matrix products at every value of Y. For fewer, weights go to
+evaluation form pair by pair.
+"""
+
 
 def _cipher(op: Op, type_: Type) -> CipherType:
     if not isinstance(type_, CipherType):
@@ -172,20 +177,21 @@ class PolynomialCombination(Op):
             raise TypeRuleError(f"PolynomialCombination needs {self.source.count} ciphertexts in coefficients, got {x}")
         return replace(cipher, count=self.target.count, scale_bits=cipher.scale_bits + scale_bits)
 
-    def polynomials(self, weights: Integers) -> Integers:
-        """Coefficients of Y^0, Y^1, ... for each pair of ciphertexts of a chunk, (outputs, inputs, blocks)."""
+    def polynomials(self, weights: Integers) -> tuple[Integers, Integers]:
+        """For each pair of ciphertexts of a chunk the coefficients (outputs, inputs, taps) of Y^powers (taps,)."""
         (features, outputs), packed = weights.shape, self.source.features
         feature, output = np.meshgrid(np.arange(features), np.arange(outputs), indexing="ij")
         power = output % self.target.features * self.target.step - feature % packed
         table = np.zeros((self.target.groups, self.source.groups, self.blocks), dtype=np.int64)
         where = (output // self.target.features, feature // packed, power % self.blocks)
         table[where] = np.where(power < 0, -weights, weights)
-        return table
+        powers = np.flatnonzero(table.any(axis=(0, 1)))
+        return table[:, :, powers], powers
 
     def evaluate(self, *args: NDArray[Any]) -> Integers:
         """Exact in int64: multiplying by Y moves every block to the next, and the last, negated, to the first."""
         x, weights = args
-        return polynomial_sums(x, self.polynomials(weights), self.chunks)
+        return polynomial_sums(x, *self.polynomials(weights), self.blocks, self.chunks)
 
 
 @register
@@ -339,22 +345,31 @@ class SelectCiphers(Op):
         return np.asarray(args[0][args[1]])
 
 
-def polynomial_sums(x: Integers, polynomials: Integers, chunks: int) -> Integers:
-    """out[chunk, o] = sum_k polynomials[o, k](Y) x[chunk, k] on coefficients, exact in int64.
+def polynomial_sums(x: Integers, weights: Integers, powers: Integers, blocks: int, chunks: int) -> Integers:
+    """out[chunk, o] = sum_k,t weights[o, k, t] Y^powers[t] x[chunk, k] on coefficients, exact in int64.
 
     Args:
         x: (chunks * inputs, slots).
-        polynomials: (outputs, inputs, blocks), coefficients of the powers of Y = X^(slots / blocks).
+        weights: (outputs, inputs, taps).
+        powers: (taps,) of Y = X^(slots / blocks), below ``blocks``.
+        blocks: Y^blocks = -1.
         chunks: how often there are as many ciphertexts as inputs.
     """
-    outputs, inputs, blocks = polynomials.shape
+    outputs, inputs, _ = weights.shape
     slots = x.shape[1]
     x = x.reshape(chunks, inputs, blocks, slots // blocks)
     out = np.zeros((chunks, outputs, slots), dtype=np.int64)
-    for power in np.flatnonzero(polynomials.any(axis=(0, 1))).tolist():
+    for tap, power in enumerate(powers.tolist()):
         moved = np.concatenate([-x[:, :, blocks - power :], x[:, :, : blocks - power]], axis=2)
-        out += matmul(polynomials[:, :, power], moved.reshape(chunks, inputs, slots))
+        out += matmul(weights[:, :, tap], moved.reshape(chunks, inputs, slots))
     return out.reshape(-1, slots)
+
+
+def dense_polynomials(weights: Integers, powers: Integers, blocks: int) -> Integers:
+    """The coefficients (outputs, inputs, blocks) of Y^0, Y^1, ... from those (outputs, inputs, taps) of ``powers``."""
+    table = np.zeros((*weights.shape[:2], blocks), dtype=np.int64)
+    table[:, :, powers] = weights
+    return table
 
 
 def terms(gather: Integers, weights: Integers, scatter: Integers) -> tuple[Integers, Integers, Integers]:

@@ -50,6 +50,12 @@ class Context:
         """A plaintext with the same integer in all slots."""
         return self.encode(np.full(self.ring_dim, value, dtype=np.int64))
 
+    def zero_plaintext(self) -> Plaintext:
+        """Zeros, for encryptions of zero: as coefficients, which OpenFHE would bring any plaintext to each time."""
+        zero = self.encode_constant(0)
+        zero.SetFormat(openfhe.Format.COEFFICIENT)
+        return zero
+
     def read_ciphertext(self, limbs: Limbs, tag: bytes) -> Ciphertext:
         """A ciphertext with all limbs from checked residues."""
         return openfhe.DeserializeCiphertextString(self.ciphertext.join(limbs, tag), openfhe.BINARY)

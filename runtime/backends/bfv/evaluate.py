@@ -13,12 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from enclair.compiler.ir.ops.packed import LEAST_SPAN, dense_polynomials
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, flood_noise_bits
 from enclair.runtime.backends.bfv.context import Context, Plaintext, open_contexts
 from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import Plaintexts, Ring, open_plaintexts
-from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, read_public_key, write_payload
+from enclair.runtime.backends.bfv.wire import (
+    CIPHERTEXTS_AT_ONCE,
+    key_id_of,
+    read_payload,
+    read_public_key,
+    write_payload,
+)
 from enclair.runtime.backends.integers import centred, check_integers
 from enclair.runtime.backends.interface import Flags, Integers, Payload
 from enclair.runtime.flood import flooding_noise, uniform_integers
@@ -26,6 +33,7 @@ from enclair.runtime.limbs.answers import flood_and_drop
 from enclair.runtime.limbs.elementwise import add_rows, sum_products
 from enclair.runtime.limbs.polynomials import WeightCache, polynomial_combination
 from enclair.runtime.limbs.sums import linear_combination, rows_of
+from enclair.runtime.limbs.transformed import transformed_combination
 from enclair.runtime.limbs.workers import parallel_map, parallel_parts
 
 VECTORS_AT_ONCE = 256
@@ -76,7 +84,7 @@ class BfvEvaluator:
                 context,
                 context.read_public_key(limbs, tag),
                 open_plaintexts(parameters, context.plaintext_modulus),
-                context.encode_constant(0),
+                context.zero_plaintext(),
             )
             for context, (tag, limbs) in zip(contexts, keys, strict=True)
         )
@@ -97,7 +105,8 @@ class BfvEvaluator:
 
     def dump(self, x: Limbs) -> Payload:
         """The payload of ciphertexts."""
-        return write_payload(x)
+        frame = self._residues[0].context.ciphertext
+        return write_payload(len(x), len(self._residues), frame, lambda number: x[number], CIPHERTEXTS_AT_ONCE)
 
     def count(self, x: Limbs) -> int:
         """Number of ciphertexts."""
@@ -135,17 +144,24 @@ class BfvEvaluator:
                 self._sum_products(x, modulus, rows[terms], cols[terms], numbers, factors, out)
         return out
 
-    def polynomial_combination(self, x: Limbs, weights: Integers, chunks: int) -> Limbs:
+    def polynomial_combination(self, x: Limbs, weights: Integers, powers: Integers, blocks: int, chunks: int) -> Limbs:
         """Sums of ciphertexts times polynomials; see ``Evaluator.polynomial_combination``."""
         check_integers("a weight", weights, self.parameters.largest_value)
-        if weights.shape[2] == 1:
-            each, outputs = np.arange(len(x), dtype=np.int64).reshape(1, chunks, -1), weights.shape[0]
-            scatter = np.arange(chunks * outputs, dtype=np.int64).reshape(1, chunks, outputs).swapaxes(1, 2)
-            return self.linear_combination(x, each, weights[None, :, :, 0], scatter, chunks * outputs)
-        pieces = [
-            self._weights.get(centred(weights, residue.modulus), self._ring.transforms) for residue in self._residues
-        ]
+        if not powers.any():
+            return self._sums_for_each(x, weights.sum(axis=2), chunks)
+        span, transforms = self.parameters.ring_dim // blocks, self._ring.transforms
+        reduced = [centred(weights, residue.modulus) for residue in self._residues]
+        if span < LEAST_SPAN:
+            return transformed_combination(x, reduced, powers * span, chunks, transforms)
+        dense = [dense_polynomials(modulo, powers, blocks) for modulo in reduced]
+        pieces = [self._weights.get(polynomials, transforms) for polynomials in dense]
         return polynomial_combination(x, pieces, chunks, len(weights))
+
+    def _sums_for_each(self, x: Limbs, weights: Integers, chunks: int) -> Limbs:
+        """out[chunk, o] = sum_k weights[o, k] x[chunk, k]."""
+        each, outputs = np.arange(len(x), dtype=np.int64).reshape(1, chunks, -1), len(weights)
+        scatter = np.arange(chunks * outputs, dtype=np.int64).reshape(1, chunks, outputs).swapaxes(1, 2)
+        return self.linear_combination(x, each, weights[None], scatter, chunks * outputs)
 
     def add_vectors(self, x: Limbs, vectors: Integers, encoding: Encoding = Encoding.SLOTS) -> Limbs:
         """Each ciphertext plus its vector; see ``Evaluator.add_vectors``. Equal vectors are encoded once."""
@@ -185,16 +201,16 @@ class BfvEvaluator:
 
     def answer(self, x: Limbs) -> Payload:
         """The payload to send back: plus an encryption of zero, flooded, dropped to one prime."""
-        out = np.empty((*x.shape[:3], 1, x.shape[4]), dtype=np.uint64)
-        bits, tables = flood_noise_bits(self.parameters), self._ring.drop_tables
+        bits, tables, ring_dim = flood_noise_bits(self.parameters), self._ring.drop_tables, self.parameters.ring_dim
 
-        def work(number: int) -> None:
+        def make(number: int) -> Limbs:
+            out = np.empty((len(self._residues), 2, ring_dim), dtype=np.uint64)
             for modulus, residue in enumerate(self._residues):
-                noise = flooding_noise(bits, self.parameters.ring_dim)
-                flood_and_drop(x[number, modulus], residue.zero(), noise, *tables, out[number, modulus, :, 0])
+                noise = flooding_noise(bits, ring_dim)
+                flood_and_drop(x[number, modulus], residue.zero(), noise, *tables, out[modulus])
+            return out
 
-        parallel_map(work, range(len(x)))
-        return write_payload(out)
+        return write_payload(len(x), len(self._residues), self._residues[0].context.answer, make)
 
     @property
     def _primes(self) -> Limbs:

@@ -53,6 +53,16 @@ class Frame:
         """Of the residues: polynomials, limbs, ring dimension."""
         return len(self.offsets) // len(self.primes), len(self.primes), self.ring_dim
 
+    @property
+    def bits(self) -> int:
+        """Of the widest prime."""
+        return max(self.primes).bit_length()
+
+    @property
+    def beyond_prime(self) -> str:
+        """The message for a residue that is not below its prime."""
+        return f"a {self.kind} has a residue that is not below its prime: the bytes were altered, or made elsewhere"
+
     def split(self, data: bytes) -> Limbs:
         """The residues in bytes that OpenFHE wrote.
 
@@ -103,9 +113,7 @@ class Frame:
         """
         primes = np.array(self.primes, dtype=np.uint64)[:, None]
         if (limbs >= primes).any():
-            raise PayloadError(
-                f"a {self.kind} has a residue that is not below its prime: the bytes were altered, or made elsewhere"
-            )
+            raise PayloadError(self.beyond_prime)
 
 
 def find_frame(kind: str, data: bytes, primes: Sequence[int], ring_dim: int, polynomials: int, tag: bytes) -> Frame:

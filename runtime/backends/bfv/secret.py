@@ -13,10 +13,10 @@ from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import Context, SecretKey, open_contexts
 from enclair.runtime.backends.bfv.frame import Limbs, find_frame
 from enclair.runtime.backends.bfv.ring import Plaintexts, open_plaintexts
-from enclair.runtime.backends.bfv.wire import key_id_of, read_payload, write_payload, write_public_key
+from enclair.runtime.backends.bfv.wire import key_id_of, packed_rows, read_rows, write_payload, write_public_key
 from enclair.runtime.backends.integers import centred, check_integers, check_slots, from_residues
 from enclair.runtime.backends.interface import Integers, Payload
-from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.limbs.workers import parallel_parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,26 +67,26 @@ class BfvKeyHolder:
         check_integers("a value to encrypt", values, self.parameters.largest_value)
         check_slots("values to encrypt", values, (len(values), self.parameters.slots))
         frame = self._residues[0].context.ciphertext
-        out = np.empty((len(values), len(self._residues), *frame.shape), dtype=np.uint64)
 
-        def work(number: int) -> None:
-            for part, residue in zip(out[number], self._residues, strict=True):
-                part[:] = residue.encrypt(values[number], encoding)
+        def make(number: int) -> Limbs:
+            return np.stack([residue.encrypt(values[number], encoding) for residue in self._residues])
 
-        parallel_map(work, range(len(values)))
-        return write_payload(out)
+        return write_payload(len(values), len(self._residues), frame, make)
 
     def decrypt(self, payload: Payload, count: int, encoding: Encoding = Encoding.SLOTS) -> Integers:
         """The (count, slots) integers of an answer; see ``KeyHolder.decrypt``."""
-        limbs = read_payload(payload, count, len(self._residues), self._residues[0].context.answer)
+        frame = self._residues[0].context.answer
+        rows = packed_rows(payload, count, len(self._residues), frame)
         out = np.empty((count, self.parameters.slots), dtype=np.int64)
 
-        def work(number: int) -> None:
-            pairs = zip(self._residues, limbs[number], strict=True)
-            parts = [residue.decrypt(part, encoding) for residue, part in pairs]
-            out[number] = from_residues(parts, self.parameters.plaintext_moduli)
+        def work(start: int, stop: int) -> None:
+            limbs = np.empty((len(self._residues), *frame.shape), dtype=np.uint64)
+            for number in range(start, stop):
+                read_rows(rows[number], frame, limbs)
+                parts = [residue.decrypt(part, encoding) for residue, part in zip(self._residues, limbs, strict=True)]
+                out[number] = from_residues(parts, self.parameters.plaintext_moduli)
 
-        parallel_map(work, range(count))
+        parallel_parts(work, count)
         return out
 
     def secret_limbs(self) -> list[tuple[bytes, Limbs]]:
@@ -103,7 +103,7 @@ def make_keys(parameters: BfvParameters) -> BfvKeyHolder:
     pairs = [(context, context.scheme.KeyGen()) for context in open_contexts(parameters)]
     residues = tuple(_residue(parameters, context, keys.secretKey, _tag(keys.secretKey)) for context, keys in pairs)
     public = [(_tag(keys.publicKey), _public_limbs(context, keys.publicKey)) for context, keys in pairs]
-    return BfvKeyHolder(parameters, residues, write_public_key(public))
+    return BfvKeyHolder(parameters, residues, write_public_key(public, pairs[0][0].public_key))
 
 
 def restore_keys(parameters: BfvParameters, secrets: list[tuple[bytes, Limbs]], public_key: bytes) -> BfvKeyHolder:

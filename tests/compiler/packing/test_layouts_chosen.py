@@ -60,12 +60,20 @@ def ops(assembled: Assembled) -> set[type]:
     return {type(node.op) for round_ in assembled.rounds for node in round_.server.nodes}
 
 
+@pytest.fixture
+def on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No convolutions on coefficients."""
+    monkeypatch.setattr("enclair.compiler.packing.candidates.raster_blockings", lambda *_: [])
+
+
+@pytest.mark.usefixtures("on_tiles")
 def test_a_convolution_takes_plain_tiles() -> None:
     assembled = packed(convolutions(1))
     assert [type(layout) for layout in layouts(assembled, "uploads")] == [Tiles]
     assert SlotCombination not in ops(assembled)
 
 
+@pytest.mark.usefixtures("on_tiles")
 def test_a_small_ring_takes_larger_tiles() -> None:
     (large,), (small,) = (layouts(packed(convolutions(1), ring_dim=dim), "results") for dim in (64, 8))
     assert np.prod(small.tile) > np.prod(large.tile)
@@ -337,6 +345,7 @@ def test_a_skip_whose_tiles_do_not_match_goes_up_again() -> None:
     assert [name for name, _ in second.exchange.uploads] == ["relu.q.up2", "add.up2"]
 
 
+@pytest.mark.usefixtures("on_tiles")
 def test_an_upload_that_a_later_stage_reads_is_kept() -> None:
     net = Net()
     x = net.input(1, 1, 6, 6)
@@ -362,6 +371,7 @@ def test_an_input_that_only_the_client_reads_waits_for_its_round() -> None:
     assert "late" in {value.name for value in assembled.rounds[-1].client.inputs}
 
 
+@pytest.mark.usefixtures("on_tiles")
 def test_parts_that_do_not_meet_are_packed_apart() -> None:
     net = Net()
     image, row = net.input(1, 1, 6, 6), net.input(1, 20, name="row")

@@ -13,7 +13,7 @@ from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import open_contexts
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
 from enclair.runtime.backends.bfv.frame import Limbs
-from enclair.runtime.backends.bfv.wire import read_payload, read_public_key
+from enclair.runtime.backends.bfv.wire import read_payload, read_public_key, write_payload
 
 
 class BareEvaluator(BfvEvaluator):
@@ -41,8 +41,7 @@ class RerandomisingEvaluator(BfvEvaluator):
 
     def answer(self, x: Any) -> bytes:
         """The sums with fresh masks."""
-        zeros = _payload(encrypted_zeros(self.parameters, self._public_key, len(x)))
-        return self.dump(self.add(x, self.load(zeros, len(x))))
+        return self.dump(self.add(x, encrypted_zeros(self.parameters, self._public_key, len(x))))
 
 
 def of_upload(parameters: BfvParameters, payload: bytes, count: int) -> Limbs:
@@ -73,7 +72,9 @@ def encrypted_zeros(parameters: BfvParameters, public_key: bytes, count: int) ->
 
 def dropped_payload(parameters: BfvParameters, limbs: Limbs) -> bytes:
     """Ciphertexts (count, moduli, 2, limbs, N) with one prime left, as an answer is sent."""
-    return _payload(np.stack([_dropped(parameters, cipher) for cipher in limbs]))
+    (first, *_) = open_contexts(parameters)
+    rows = [_dropped(parameters, cipher) for cipher in limbs]
+    return write_payload(len(rows), len(parameters.plaintext_moduli), first.answer, lambda number: rows[number])
 
 
 def _dropped(parameters: BfvParameters, cipher: Limbs) -> Limbs:
@@ -85,7 +86,3 @@ def _dropped(parameters: BfvParameters, cipher: Limbs) -> Limbs:
             for context, part in zip(open_contexts(parameters), cipher, strict=True)
         ]
     )
-
-
-def _payload(limbs: Limbs) -> bytes:
-    return np.ascontiguousarray(limbs, dtype="<u8").tobytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,8 @@ from tests.encrypted.attacks.equations import Solution, solve_convolution
 from tests.encrypted.attacks.observation import Diary, Seen, seen_in
 
 from enclair.compiler.ir.graph import Array
-from enclair.compiler.ir.layouts import Tiles
 from enclair.compiler.ir.ops.packed import Unpack
+from enclair.compiler.obfuscation.blocks import channel_blocks
 from enclair.compiler.program import ClientProgram, Program
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
@@ -93,9 +92,10 @@ def linked(sessions: Sequence[list[Seen]], number: int, kernel: int) -> Solution
 def _channels(program: ClientProgram, number: int, rows: Integers) -> Numbers:
     """The values that an answer holds, channel by channel."""
     (layout,) = [node.op.layout for node in program.stages[number].nodes if isinstance(node.op, Unpack)]
-    assert isinstance(layout, Tiles)
-    held = np.where(layout.index() >= 0, rows, 0)
-    return held.reshape(len(held) // prod(layout.window), -1)
+    blocks = channel_blocks(layout)
+    assert blocks is not None
+    held = np.where(layout.index() >= 0, rows, 0)[blocks.numbers]
+    return held.reshape(len(held), -1)
 
 
 def _divided(rows: Integers, divisors: Numbers) -> Integers:

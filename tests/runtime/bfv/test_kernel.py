@@ -15,8 +15,9 @@ from tests.runtime.programs import SECURE_4096, SECURE_8192, SMALL, SMALL_CRT
 import enclair.runtime.backends.bfv.ring as ring_module
 import enclair.runtime.limbs.polynomials as polynomials_module
 import enclair.runtime.limbs.sums as sums_module
+import enclair.runtime.limbs.transformed as transformed_module
 import enclair.runtime.limbs.workers as workers_module
-from enclair.compiler.ir.ops.packed import PolynomialCombination
+from enclair.compiler.ir.ops.packed import dense_polynomials, polynomial_sums
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, choose_plaintext_moduli, largest_prime, max_plaintext_bits
 from enclair.runtime.backends.bfv.context import open_context
@@ -50,6 +51,12 @@ def server(request: pytest.FixtureRequest) -> BfvEvaluator:
 def small_server() -> BfvEvaluator:
     """With a plaintext modulus that OpenFHE packs coefficients for."""
     return evaluator_of(SMALL_32)
+
+
+def dense(server: BfvEvaluator, x: Limbs, weights: Integers, chunks: int = 1) -> Limbs:
+    """Products with polynomials that have all powers."""
+    blocks = weights.shape[2]
+    return server.polynomial_combination(x, weights, np.arange(blocks), blocks, chunks)
 
 
 @pytest.fixture(params=[1, 2])
@@ -168,7 +175,7 @@ def test_products_with_polynomials(small_server, cores, seed: int, blocks: int, 
     x = draw_limbs(rng, SMALL_32, 3 * chunks)
     weights = draw_weights(rng, SMALL_32, (2, 3, blocks), bits)
     expected = own.each(SMALL_32, x, lambda c, y: own.polynomial_combination(c, y, weights, chunks))
-    np.testing.assert_array_equal(small_server.polynomial_combination(x, weights, chunks), expected)
+    np.testing.assert_array_equal(dense(small_server, x, weights, chunks), expected)
 
 
 @pytest.mark.parametrize("blocks", [4, 512])
@@ -177,7 +184,7 @@ def test_products_with_polynomials_at_secure_sizes(blocks: int) -> None:
     server, rng = evaluator_of(parameters), np.random.default_rng(0)
     x, weights = draw_limbs(rng, parameters, 3), draw_weights(rng, parameters, (2, 3, blocks), 25)
     expected = own.each(parameters, x, lambda c, y: own.polynomial_combination(c, y, weights, 1))
-    np.testing.assert_array_equal(server.polynomial_combination(x, weights, 1), expected)
+    np.testing.assert_array_equal(dense(server, x, weights), expected)
 
 
 def test_products_with_polynomials_of_many_inputs(evaluator: BfvEvaluator) -> None:
@@ -185,12 +192,51 @@ def test_products_with_polynomials_of_many_inputs(evaluator: BfvEvaluator) -> No
     rng, count = np.random.default_rng(0), polynomials_module.TERMS_AT_ONCE + 300
     x, weights = draw_limbs(rng, SMALL, count), draw_weights(rng, SMALL, (3, count, 2), 62)
     y = np.zeros((1, 1, 2), dtype=np.int64) + np.array([0, 1])
-    moved = np.concatenate([evaluator.polynomial_combination(part[None], y, 1) for part in x])
+    moved = np.concatenate([dense(evaluator, part[None], y) for part in x])
     tables = np.arange(2 * count).reshape(2, count).T.reshape(1, 1, -1), weights.reshape(1, 3, -1)
     expected = evaluator.linear_combination(
         np.concatenate([x, moved]), *tables, np.arange(3).reshape(1, 3, 1), 3
     )  # fmt: skip
-    np.testing.assert_array_equal(evaluator.polynomial_combination(x, weights, 1), expected)
+    np.testing.assert_array_equal(dense(evaluator, x, weights), expected)
+
+
+@pytest.mark.parametrize("few", [0, 64], ids=["by transforms", "by products"])
+@pytest.mark.parametrize(("taps", "bits"), [(1, 62), (5, 12), (64, 62)])
+def test_products_with_few_powers(
+    evaluator: BfvEvaluator, monkeypatch: pytest.MonkeyPatch, few: int, taps: int, bits: int
+) -> None:
+    """The same as with all powers, most of them with no weight; in runs of inputs and of points."""
+    rng, parameters = np.random.default_rng(taps), evaluator.parameters
+    monkeypatch.setattr(transformed_module, "COLUMNS", 48)
+    x, weights = draw_limbs(rng, parameters, 2 * 150), draw_weights(rng, parameters, (3, 150, taps), bits)
+    powers = rng.permutation(64)[:taps]
+    monkeypatch.setattr(transformed_module, "FEW_POWERS", 64 - few)
+    all_powers = dense_polynomials(weights, powers, 64)
+    expected = dense(evaluator, x, all_powers, 2)
+    monkeypatch.setattr(transformed_module, "FEW_POWERS", few)
+    np.testing.assert_array_equal(evaluator.polynomial_combination(x, weights, powers, 64, 2), expected)
+
+
+@pytest.mark.parametrize("few", [0, 64], ids=["by transforms", "by products"])
+def test_a_kernel_of_a_secure_size(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(transformed_module, "FEW_POWERS", few)
+    parameters = replace(SECURE_4096, plaintext_moduli=choose_plaintext_moduli(2**25, 4096, 54))
+    server, rng = evaluator_of(parameters), np.random.default_rng(0)
+    x, weights = draw_limbs(rng, parameters, 3), draw_weights(rng, parameters, (2, 3, 9), 12)
+    powers = np.array([0, 1, 2, 64, 65, 66, 4031, 4032, 4095])
+    all_powers = dense_polynomials(weights, powers, 4096)
+    expected = own.each(parameters, x, lambda c, y: own.polynomial_combination(c, y, all_powers, 1))
+    np.testing.assert_array_equal(server.polynomial_combination(x, weights, powers, 4096, 1), expected)
+
+
+def test_polynomials_without_a_power_of_x_are_numbers(evaluator: BfvEvaluator) -> None:
+    rng = np.random.default_rng(0)
+    x, weights = draw_limbs(rng, SMALL, 4), draw_weights(rng, SMALL, (3, 2, 1), 20)
+    found = evaluator.polynomial_combination(x, weights, np.zeros(1, dtype=np.int64), 64, 2)
+    np.testing.assert_array_equal(found, dense(evaluator, x, dense_polynomials(weights, np.array([0]), 64), 2))
+    nothing = evaluator.polynomial_combination(x, weights[:, :, :0], np.zeros(0, dtype=np.int64), 64, 2)
+    assert nothing.shape == found.shape
+    assert not nothing.any()
 
 
 def test_weights_are_kept_while_there_is_room(evaluator: BfvEvaluator) -> None:
@@ -222,9 +268,9 @@ def check_coefficients(keys: BfvKeyHolder, evaluator: BfvEvaluator) -> None:
     small = draw_weights(rng, parameters, (3, 64), 12)
     x = evaluator.load(keys.encrypt(small, form), 3)
     weights = draw_weights(rng, parameters, (2, 3, 4), 9)
-    shifted = evaluator.add_vectors(evaluator.polynomial_combination(x, weights, 1), small[:2], form)
+    shifted = evaluator.add_vectors(dense(evaluator, x, weights), small[:2], form)
     got = keys.decrypt(evaluator.answer(shifted), 2, form)
-    np.testing.assert_array_equal(got, PolynomialCombination(1).evaluate(small, weights) + small[:2])
+    np.testing.assert_array_equal(got, polynomial_sums(small, weights, np.arange(4), 4, 1) + small[:2])
 
 
 @pytest.mark.parametrize("form", Encoding)

@@ -56,7 +56,7 @@ def test_worst_case_known_answer_of_every_choice(ring_dim: int, limbs: int, prim
     """With the largest plaintext modulus, where decryption is closest to failing."""
     t = largest_prime(2 ** max_plaintext_bits(ring_dim, prime_bits), ring_dim)
     keys = generate_keys(BfvParameters(ring_dim, limbs, prime_bits, (t,)))
-    assert len(keys.public_key()) == 32 + 16 * limbs * ring_dim
+    assert len(keys.public_key()) == 32 + 2 * limbs * ring_dim * prime_bits // 8
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ def channel_blocks(layout: Layout) -> ChannelBlocks | None:
         case MaskedCopies():
             return _of_copies(layout)
         case Raster():
-            return ChannelBlocks(1, np.arange(layout.count).reshape(layout.shape[:2]).T)
+            batch, channels = layout.shape[:2]
+            return ChannelBlocks(1, np.arange(layout.count).reshape(batch, channels).T)
         case SlotSums():
             columns = np.arange(layout.count)[:, None]
             return _seen_as(ChannelBlocks(1, columns), (layout.rows, layout.count), layout.shape)

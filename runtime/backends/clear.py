@@ -8,7 +8,6 @@ import numpy as np
 
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters
-from enclair.compiler.program import LARGEST_FACTOR
 from enclair.runtime.backends.exact import Exact, polynomial_sums, scalar_sums, vector_sums
 from enclair.runtime.backends.integers import check_integers, check_slots
 from enclair.runtime.backends.interface import Flags, Integers, Payload

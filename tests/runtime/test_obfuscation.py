@@ -75,14 +75,14 @@ def serve(program: Program, kinds: Sequence[str], store: Store[Any] | None = Non
 
 
 def decrypted(program: Program, inputs: dict[str, Array], kinds: Sequence[str]) -> tuple[list[Integers], Array]:
-    """The rows of each answer of a session, what they hold of it, and the output."""
+    """The rows of each answer of a session, as the client decrypts them where they hold something, and the output."""
     diary = Diary(program)
     client, server = Client(program.for_client(), diary), serve(program, kinds)
     state = client.start(inputs)
     for _ in program.rounds:
         client.receive(state, server.run_round(client.upload(state)))
-    layouts = [n.op.layout for r in program.rounds for n in r.client.nodes if isinstance(n.op, Unpack)]
-    held = [np.where(layout.index() >= 0, rows, 0) for layout, rows in zip(layouts, diary.answers, strict=True)]
+    layouts = [node.op.layout for r in program.rounds for node in r.client.nodes if isinstance(node.op, Unpack)]
+    held = [np.where(x.index() >= 0, rows, 0) for x, rows in zip(layouts, diary.answers, strict=True)]
     return held, next(iter(client.outputs(state).values()))
 
 

@@ -17,6 +17,7 @@ from enclair.compiler.ir.layouts import (
     Coefficients,
     Layout,
     MaskedCopies,
+    Raster,
     Replicated,
     SlotSums,
     Tiles,
@@ -32,6 +33,7 @@ MATRICES: tuple[Layout, ...] = (
     Replicated((2, 3), 1, 4, 8),
     BlockSums((2, 3), 4, 1, 8),
     Coefficients((5, 3), 2, 1, 1, 8),
+    Raster((2, 3, 2, 2), 3, (1, 1), 16),
     Viewed(TILES, (3, 4)),
     Viewed(Viewed(TILES, (3, 4)), (1, 3, 4)),
 )

@@ -94,8 +94,8 @@ def _channels(program: ClientProgram, number: int, rows: Integers) -> Numbers:
     (layout,) = [node.op.layout for node in program.stages[number].nodes if isinstance(node.op, Unpack)]
     blocks = channel_blocks(layout)
     assert blocks is not None
-    held = np.where(layout.index() >= 0, rows, 0)
-    return held[blocks.numbers].reshape(len(blocks.numbers), -1)
+    held = np.where(layout.index() >= 0, rows, 0)[blocks.numbers]
+    return held.reshape(len(held), -1)
 
 
 def _divided(rows: Integers, divisors: Numbers) -> Integers:

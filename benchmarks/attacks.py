@@ -2,12 +2,13 @@
 
 python benchmarks/attacks.py [--pairs N] [--json]
 
-Three attacks on programs of 128-bit security, all performed by the tests too (tests/encrypted/attacks):
+Four attacks on programs of 128-bit security, all performed by the tests too (tests/encrypted/attacks):
 
 1. the client solves for weights by least squares on what it decrypts;
 2. the client solves for weights from the residues and the noise of ciphertexts, of servers that leave out a protection
    and of the real one;
-3. the server trains on pairs of image and upload, and reconstructs images from other uploads.
+3. the server trains on pairs of image and upload, and reconstructs images from other uploads;
+4. the client undoes permutations and factors of a server that obfuscates.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from tests.encrypted.attacks.images import phantoms, two_pictures
 from tests.encrypted.attacks.learners import LEARNERS
 from tests.encrypted.attacks.limbs import BareEvaluator, DroppingEvaluator, RerandomisingEvaluator
 from tests.encrypted.attacks.networks import FILTERS, layer, noise_image, pixel_map, red_cnn_head
+from tests.encrypted.attacks.obfuscation import linked, obfuscated_query, rows_of, sorted_filters
 from tests.encrypted.attacks.observation import Seen, query
 from tests.encrypted.attacks.reconstruction import attack
 from tests.encrypted.attacks.sums import Sums, asked
@@ -141,6 +143,34 @@ def _trained(features: np.ndarray, images: np.ndarray) -> Iterator[Row]:
         yield {"learner": name, **asdict(outcome), "beats_chance": outcome.beats_chance}
 
 
+def on_obfuscation() -> list[Row]:
+    """The part that two obfuscated sessions give away of RED-CNN's first layer, and of one behind it."""
+    program = red_cnn_head(32)
+    keys = generate_keys(program.parameters)
+    queries = [obfuscated_query(program, keys, noise_image(32, seed)) for seed in (10, 11)]
+    sessions = [rounds for _, rounds in queries]
+    first, behind = (rows_of(*layer(program, number)) for number in (0, 1))
+    order = np.lexsort(first.T[::-1])
+    found = sorted_filters(solve_convolution([sessions[0][0].sent], [sessions[0][0].received], 5, 0))[0]
+    second = linked(sessions, 0, 5)
+    weights, biases = layer(program, 1)
+    factors = [(answer.divisors() == answer.factors).mean() for answer, _ in queries]
+    return [
+        {"what": "factors", "queries": 1, "unknowns": FILTERS, "found": float(np.mean(factors))},
+        {"what": "filters, in any order", "queries": 1, "unknowns": first.size, "found": _share(found, first[order])},
+        {
+            "what": "the layer behind",
+            "queries": 2,
+            "unknowns": behind.size,
+            "found": _share(rows_of(second.weights, second.biases), rows_of(weights[:, order], biases)),
+        },
+    ]
+
+
+def _share(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float((found == wanted).mean())
+
+
 def show(figures: Mapping[str, Any]) -> None:
     """Print the figures as tables."""
     print("Least squares on what the client decrypts, by layer: part of the weights that is exact")
@@ -152,6 +182,9 @@ def show(figures: Mapping[str, Any]) -> None:
     for row in figures["on_ciphertexts"]:
         parts = {name: row[name] for name in ATTACKS if row[name] is not None}
         print(f"  {row['server']:22}" + ", ".join(f"{name} {part:.1%}" for name, part in parts.items()))
+    print("A server that permutes and scales: part that the client finds")
+    for row in figures["on_obfuscation"]:
+        print(f"  {row['what']}, {row['unknowns']} unknowns, queries: {row['queries']}: {row['found']:.1%}")
     print("Reconstruction: PSNR (of the mean image), pairs told apart (the most by luck)")
     for row in figures["on_uploads"]:
         print(
@@ -171,6 +204,7 @@ def main() -> None:
     figures = {
         "by_decryption": by_decryption(),
         "on_ciphertexts": on_ciphertexts(),
+        "on_obfuscation": on_obfuscation(),
         "on_uploads": on_uploads(options.pairs),
         "pairs": options.pairs,
     }

@@ -14,6 +14,7 @@ from enclair.compiler.ir.layouts import (
     Index,
     Layout,
     MaskedCopies,
+    Raster,
     Replicated,
     SlotSums,
     Tiles,
@@ -42,6 +43,9 @@ def channel_blocks(layout: Layout) -> ChannelBlocks | None:
             return _of_tiles(layout)
         case MaskedCopies():
             return _of_copies(layout)
+        case Raster():
+            batch, channels = layout.shape[:2]
+            return ChannelBlocks(1, np.arange(layout.count).reshape(batch, channels).T)
         case SlotSums():
             columns = np.arange(layout.count)[:, None]
             return _seen_as(ChannelBlocks(1, columns), (layout.rows, layout.count), layout.shape)

@@ -16,6 +16,8 @@ from enclair.runtime.flood import uniform_integers
 
 KEY_ID = "0" * 32
 LARGEST = 2**62 - 1
+HIDDEN = 2**40
+"""Random integers in place of what is hidden are below: whatever they are multiplied by, they fit."""
 
 
 class ClearEvaluator:
@@ -89,7 +91,7 @@ class ClearEvaluator:
 
     def hide(self, x: Integers, unheld: Flags, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """Random integers where nothing is held, whatever was there."""
-        return np.where(unheld, random_rows(unheld, LARGEST), x)
+        return np.where(unheld, random_rows(unheld, HIDDEN), x)
 
     def add(self, x: Integers, y: Integers) -> Integers:
         """The sums, row by row."""

@@ -133,7 +133,9 @@ def test_bytes_that_are_no_message(data: bytes) -> None:
 def test_unknown_type_and_version() -> None:
     unknown = bytearray(MESSAGE)
     unknown[10] = 99
-    with pytest.raises(WrongType, match=r"message types are 1 \(PUBLIC_KEY\), 2 \(UPLOAD\), 3 \(ANSWER\), got 99"):
+    with pytest.raises(
+        WrongType, match=r"message types are 1 \(PUBLIC_KEY\), 2 \(UPLOAD\), 3 \(ANSWER\), 4 \(SCALED_ANSWER\), got 99"
+    ):
         open_message(resealed(bytes(unknown)), DUE)
     unknown[8] = 2
     with pytest.raises(WrongVersion, match="messages of version 1 are read here, got version 2: update the older side"):

@@ -52,9 +52,18 @@ def test_paillier_is_extrapolated_by_these_numbers():
     assert costs.seconds(paillier.Layers(10, 3, 40), threads=2) == (5 + 10 + 6) / 2
 
 
-def test_products_are_the_terms_of_the_sums(program):
+def test_products_on_coefficients_are_of_pairs_of_channels(program):
     from measures.compiled import products_of
 
+    assert products_of(program) == 2 * 2 * len(program.parameters.plaintext_moduli)
+
+
+def test_products_on_tiles_are_the_terms_of_the_sums(monkeypatch):
+    from measures.compiled import products_of
+
+    monkeypatch.setattr("enclair.compiler.packing.candidates.raster_blockings", lambda *_: [])
+    job = convolution(6, 2)
+    program = enclair.compile(job.model, job.samples, **job.options)
     fixed = program.fixed
     weights = next(array for array in fixed.arrays.values() if array.ndim == 4)
     assert products_of(program) == np.count_nonzero(weights) * len(program.parameters.plaintext_moduli)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.encrypted.attacks.chance import is_uniform, most_hits, same_distribution
-from tests.encrypted.attacks.ciphertexts import divide_residues, eliminate_residues, guess_weights, regress_noise
+from tests.encrypted.attacks.ciphertexts import (
+    divide_polynomials,
+    divide_residues,
+    eliminate_residues,
+    guess_weights,
+    regress_noise,
+)
 from tests.encrypted.attacks.limbs import BareEvaluator, DroppingEvaluator, RerandomisingEvaluator
 from tests.encrypted.attacks.networks import FILTERS, red_cnn_head
 from tests.encrypted.attacks.ring import noise_of_zeros
 from tests.encrypted.attacks.sums import Sums, asked, first_round
 
+from enclair.compiler.ir.ops.convolution import PolynomialConvolution
+from enclair.compiler.ir.ops.packed import dense_polynomials
 from enclair.compiler.program import Program
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
 from enclair.runtime.backends.bfv.keys import generate_keys
@@ -30,6 +38,15 @@ def program() -> Program:
 @pytest.fixture(scope="module")
 def keys(program: Program) -> BfvKeyHolder:
     return generate_keys(program.parameters)
+
+
+@pytest.fixture(scope="module")
+def on_tiles() -> tuple[Program, BfvKeyHolder]:
+    """The same with a ciphertext for each tap, and keys for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("enclair.compiler.packing.candidates.raster_blockings", lambda *_: [])
+        program = red_cnn_head(12, outputs=1, kernel=1)
+    return program, generate_keys(program.parameters)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +82,9 @@ def test_dropped_primes_alone_hide_no_weight(image: Sums) -> None:
     assert (found == weights[:, 0]).sum() <= most_hits(len(weights), 1 / (2 * LARGEST + 1))
 
 
-def test_elimination_in_a_session_gives_all_weights_of_bare_sums(program: Program, keys: BfvKeyHolder) -> None:
+def test_elimination_in_a_session_gives_all_weights_of_bare_sums(on_tiles: tuple[Program, BfvKeyHolder]) -> None:
     """Those of 96 filters from 25 residues of each answer, without decrypting; which tap is which is public."""
+    program, keys = on_tiles
     query, answers = first_round(program, keys, BareEvaluator)
     found = eliminate_residues(keys.parameters, query, answers)
     (weights,) = (array for array in program.fixed.arrays.values() if array.shape == (FILTERS, 1, 5, 5))
@@ -74,10 +92,28 @@ def test_elimination_in_a_session_gives_all_weights_of_bare_sums(program: Progra
     assert {tuple(tap) for tap in found.tolist()} == taps
 
 
-def test_elimination_in_a_session_gives_random_numbers_of_answers(program: Program, keys: BfvKeyHolder) -> None:
+def test_elimination_in_a_session_gives_random_numbers_of_answers(on_tiles: tuple[Program, BfvKeyHolder]) -> None:
+    program, keys = on_tiles
     query, answers = first_round(program, keys, BfvEvaluator)
     prime = keys.parameters.primes[0]
     found = np.stack([eliminate_residues(keys.parameters, query, answers, start) for start in (0, 1000, 2000)])
+    assert (np.abs(found) <= LARGEST).sum() <= most_hits(found.size, (2 * LARGEST + 1) / prime)
+    assert is_uniform(found % prime, prime)
+
+
+def test_dividing_in_a_session_gives_all_kernels_of_bare_products(program: Program, keys: BfvKeyHolder) -> None:
+    """On coefficients an answer over its query is the filter, as a polynomial."""
+    query, answers = first_round(program, keys, BareEvaluator)
+    server = program.rounds[0].server
+    (node,) = (node for node in server.nodes if isinstance(node.op, PolynomialConvolution))
+    kernels = dense_polynomials(*node.op.polynomials(server.constant(node.args[1])), keys.parameters.slots)
+    np.testing.assert_array_equal(divide_polynomials(keys.parameters, query[0], answers), kernels[:, 0])
+
+
+def test_dividing_in_a_session_gives_random_polynomials_of_answers(program: Program, keys: BfvKeyHolder) -> None:
+    query, answers = first_round(program, keys, BfvEvaluator)
+    prime = keys.parameters.primes[0]
+    found = divide_polynomials(keys.parameters, query[0], answers)
     assert (np.abs(found) <= LARGEST).sum() <= most_hits(found.size, (2 * LARGEST + 1) / prime)
     assert is_uniform(found % prime, prime)
 

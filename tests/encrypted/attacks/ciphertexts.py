@@ -13,6 +13,7 @@ from tests.encrypted.attacks.ring import Numbers, centred, coefficients, noise_o
 
 from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.frame import Limbs
+from enclair.runtime.backends.bfv.ring import open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
 
 
@@ -27,6 +28,19 @@ def divide_residues(parameters: BfvParameters, query: Limbs, answers: Limbs) -> 
     prime = parameters.primes[0]
     inverses = np.array([pow(int(residue), -1, prime) for residue in query[1, 0]], dtype=object)
     return centred(answers[:, 1, 0].astype(object) * inverses % prime, prime)
+
+
+def divide_polynomials(parameters: BfvParameters, query: Limbs, answers: Limbs) -> Numbers:
+    """The coefficients (answers, N) of polynomials w of answers ``w ct``, from all residues of the mask together.
+
+    Args:
+        parameters: of both.
+        query: the ciphertext (2, limbs, N) that was multiplied.
+        answers: (answers, 2, limbs or 1, N).
+    """
+    prime, transform = parameters.primes[0], open_ring(parameters.primes, parameters.ring_dim).transforms[0]
+    values = (divide_residues(parameters, query, answers) % prime).astype(np.uint64)
+    return centred(transform.coefficients(values).astype(object), prime)
 
 
 def eliminate_residues(parameters: BfvParameters, query: Limbs, answers: Limbs, start: int = 0) -> Numbers:

@@ -269,7 +269,7 @@ def test_every_command_has_help_and_json() -> None:
 
 
 def test_numbers_and_sizes_are_printed_as_people_read_them() -> None:
-    assert [size_text(size) for size in (0, 1023, 1024, 3 * 2**20, 5 * 2**40)] == [
-        "0 B", "1023 B", "1.0 KiB", "3.0 MiB", "5120.0 GiB"
+    assert [size_text(size) for size in (0, 999, 1000, 3_000_000, 5 * 10**12)] == [
+        "0 B", "999 B", "1.0 kB", "3.0 MB", "5000.0 GB"
     ]  # fmt: skip
     assert plain({"a": (float("inf"), 1.5), 2: None}) == {"a": [None, 1.5], "2": None}

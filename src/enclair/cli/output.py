@@ -74,8 +74,8 @@ def session_text(result: SessionResult) -> str:
 
 def size_text(count: float) -> str:
     """Bytes, readable."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+        count /= 1000
+    return f"{count:.1f} GB"

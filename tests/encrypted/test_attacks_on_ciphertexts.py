@@ -41,11 +41,9 @@ def keys(program: Program) -> BfvKeyHolder:
 
 
 @pytest.fixture(scope="module")
-def on_tiles() -> tuple[Program, BfvKeyHolder]:
-    """The same with a ciphertext for each tap, and keys for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("enclair.compiler.packing.candidates.raster_blockings", lambda *_: [])
-        program = red_cnn_head(12, outputs=1, kernel=1)
+def on_coefficients() -> tuple[Program, BfvKeyHolder]:
+    """The same with one ciphertext an image, and keys for it."""
+    program = red_cnn_head(12, outputs=1, kernel=1)
     return program, generate_keys(program.parameters)
 
 
@@ -82,9 +80,8 @@ def test_dropped_primes_alone_hide_no_weight(image: Sums) -> None:
     assert (found == weights[:, 0]).sum() <= most_hits(len(weights), 1 / (2 * LARGEST + 1))
 
 
-def test_elimination_in_a_session_gives_all_weights_of_bare_sums(on_tiles: tuple[Program, BfvKeyHolder]) -> None:
+def test_elimination_in_a_session_gives_all_weights_of_bare_sums(program: Program, keys: BfvKeyHolder) -> None:
     """Those of 96 filters from 25 residues of each answer, without decrypting; which tap is which is public."""
-    program, keys = on_tiles
     query, answers = first_round(program, keys, BareEvaluator)
     found = eliminate_residues(keys.parameters, query, answers)
     (weights,) = (array for array in program.fixed.arrays.values() if array.shape == (FILTERS, 1, 5, 5))
@@ -92,8 +89,7 @@ def test_elimination_in_a_session_gives_all_weights_of_bare_sums(on_tiles: tuple
     assert {tuple(tap) for tap in found.tolist()} == taps
 
 
-def test_elimination_in_a_session_gives_random_numbers_of_answers(on_tiles: tuple[Program, BfvKeyHolder]) -> None:
-    program, keys = on_tiles
+def test_elimination_in_a_session_gives_random_numbers_of_answers(program: Program, keys: BfvKeyHolder) -> None:
     query, answers = first_round(program, keys, BfvEvaluator)
     prime = keys.parameters.primes[0]
     found = np.stack([eliminate_residues(keys.parameters, query, answers, start) for start in (0, 1000, 2000)])
@@ -101,8 +97,11 @@ def test_elimination_in_a_session_gives_random_numbers_of_answers(on_tiles: tupl
     assert is_uniform(found % prime, prime)
 
 
-def test_dividing_in_a_session_gives_all_kernels_of_bare_products(program: Program, keys: BfvKeyHolder) -> None:
+def test_dividing_in_a_session_gives_all_kernels_of_bare_products(
+    on_coefficients: tuple[Program, BfvKeyHolder],
+) -> None:
     """On coefficients an answer over its query is the filter, as a polynomial."""
+    program, keys = on_coefficients
     query, answers = first_round(program, keys, BareEvaluator)
     server = program.rounds[0].server
     (node,) = (node for node in server.nodes if isinstance(node.op, PolynomialConvolution))
@@ -110,7 +109,10 @@ def test_dividing_in_a_session_gives_all_kernels_of_bare_products(program: Progr
     np.testing.assert_array_equal(divide_polynomials(keys.parameters, query[0], answers), kernels[:, 0])
 
 
-def test_dividing_in_a_session_gives_random_polynomials_of_answers(program: Program, keys: BfvKeyHolder) -> None:
+def test_dividing_in_a_session_gives_random_polynomials_of_answers(
+    on_coefficients: tuple[Program, BfvKeyHolder],
+) -> None:
+    program, keys = on_coefficients
     query, answers = first_round(program, keys, BfvEvaluator)
     prime = keys.parameters.primes[0]
     found = divide_polynomials(keys.parameters, query[0], answers)

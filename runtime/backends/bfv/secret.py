@@ -10,12 +10,13 @@ import openfhe
 
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.context import Context, SecretKey, open_contexts
+from enclair.runtime.backends.bfv.context import Context, Plaintext, SecretKey, open_contexts
 from enclair.runtime.backends.bfv.frame import Limbs, find_frame
 from enclair.runtime.backends.bfv.ring import Plaintexts, open_plaintexts
 from enclair.runtime.backends.bfv.wire import key_id_of, packed_rows, read_rows, write_payload, write_public_key
 from enclair.runtime.backends.integers import centred, check_integers, check_slots, from_residues
 from enclair.runtime.backends.interface import Integers, Payload
+from enclair.runtime.limbs.elementwise import add_rows
 from enclair.runtime.limbs.workers import parallel_parts
 
 
@@ -27,13 +28,20 @@ class SecretResidue:
     plaintexts: Plaintexts
     secret_key: SecretKey
     tag: bytes
+    zero: Plaintext
 
     def encrypt(self, values: Integers, encoding: Encoding) -> Limbs:
-        """Residues (2, limbs, N) of N integers. OpenFHE packs slots: a polynomial is sent as the slots it has."""
-        reduced = centred(values, self.context.plaintext_modulus)
-        if encoding is Encoding.COEFFICIENTS:
-            reduced = centred(self.plaintexts.slots(reduced[None])[0], self.context.plaintext_modulus)
-        return self.context.write_ciphertext(self.context.scheme.Encrypt(self.secret_key, self.context.encode(reduced)))
+        """Residues (2, limbs, N) of N integers.
+
+        To OpenFHE's encryption of zero the plaintext is added as its ``EvalAdd`` adds one, which is what its own
+        encryption does; OpenFHE would transform the plaintext once more, and packs no coefficients of over 32 bits.
+        """
+        rest = values[None] % self.context.plaintext_modulus
+        coefficients = self.plaintexts.coefficients(rest) if encoding is Encoding.SLOTS else rest
+        limbs = self.context.write_ciphertext(self.context.scheme.Encrypt(self.secret_key, self.zero))
+        primes = np.array(self.context.ciphertext.primes, dtype=np.uint64)
+        add_rows(limbs[0], self.plaintexts.summands(coefficients)[0], primes, False, limbs[0])
+        return limbs
 
     def decrypt(self, limbs: Limbs, encoding: Encoding) -> Integers:
         """The N integers in the checked residues (2, 1, N) of an answer."""
@@ -118,7 +126,8 @@ def restore_keys(parameters: BfvParameters, secrets: list[tuple[bytes, Limbs]], 
 
 
 def _residue(parameters: BfvParameters, context: Context, secret_key: SecretKey, tag: bytes) -> SecretResidue:
-    return SecretResidue(context, open_plaintexts(parameters, context.plaintext_modulus), secret_key, tag)
+    plaintexts = open_plaintexts(parameters, context.plaintext_modulus)
+    return SecretResidue(context, plaintexts, secret_key, tag, context.zero_plaintext())
 
 
 def _restore(parameters: BfvParameters, context: Context, secret: tuple[bytes, Limbs]) -> SecretResidue:

@@ -152,7 +152,7 @@ def _result_axes(node: Node, axes: Axes, wanted: Axes, shape: tuple[int, ...]) -
             return None
         case Transpose():
             moved = {old: new for new, old in enumerate(node.op.perm)}
-            return Axes(*(moved.get(axis, -1) for axis in _roles(axes)))
+            return Axes(*(moved.get(axis, -1) for axis in axes.roles))
         case ReduceSum():
             return None if not _over_channels(node.op, axes) else _reduced_axes(node.op, axes)
         case _:
@@ -165,14 +165,10 @@ def _squeezed_axes(axes: Axes, shape: tuple[int, ...], out: tuple[int, ...]) -> 
     if [shape[a] for a in long] != [out[a] for a in out_long]:
         return None
     moved = dict(zip(long, out_long, strict=True))
-    kept = [moved.get(axis, -1) for axis in _roles(axes)]
-    usual = _roles(USUAL_AXES[len(out)]) if len(out) in USUAL_AXES else kept
+    kept = [moved.get(axis, -1) for axis in axes.roles]
+    usual = list(USUAL_AXES[len(out)].roles) if len(out) in USUAL_AXES else kept
     fits = all(a == b or (b < 0 and out[a] == 1) for a, b in zip(usual, kept, strict=True))
     return Axes(*(usual if fits else kept))
-
-
-def _roles(axes: Axes) -> list[int]:
-    return [axes.batch, axes.channel, axes.row, axes.column]
 
 
 def _over_channels(op: ReduceSum, axes: Axes) -> bool:

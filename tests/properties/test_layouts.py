@@ -22,12 +22,8 @@ from enclair.compiler.ir.layouts import (
     SlotSums,
     Tiles,
     Viewed,
-    pack,
-    pack_by_index,
-    spread,
-    unpack,
-    unpack_by_index,
 )
+from enclair.compiler.ir.slots import pack, pack_by_index, spread, unpack, unpack_by_index
 from enclair.compiler.packing.copies import natural_windows
 
 AXES = (Axes(0, 1, 2, 3), Axes(0, 3, 1, 2), Axes(0, 1, 3, 2), Axes(0, 2, 1, -1), Axes(0, 1, -1, -1), Axes(-1, 0, 1, 2))

@@ -15,8 +15,8 @@ from tests.strategies import graphs, image_graphs, linear_graphs, shape_of
 from enclair.compiler.approx.intervals import Interval, intervals
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Array, Graph
-from enclair.compiler.ir.layouts import pack, unpack
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.slots import pack, unpack
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.text import parse
 from enclair.compiler.ir.types import CipherType

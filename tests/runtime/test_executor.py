@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.runtime.programs import SMALL
 
-from enclair.compiler.ir.layouts import Coefficients, pack
+from enclair.compiler.ir.layouts import Coefficients
 from enclair.compiler.ir.ops.packed import (
     AddPlain,
     ConcatCiphers,
@@ -14,6 +14,7 @@ from enclair.compiler.ir.ops.packed import (
     PolynomialCombination,
     SelectCiphers,
 )
+from enclair.compiler.ir.slots import pack
 from enclair.compiler.ir.types import Encoding
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.integer_math import matmul
-from enclair.compiler.ir.layouts import Coefficients, Layout, Tiles, encoding_of, pack, spread, unpack
+from enclair.compiler.ir.layouts import Coefficients, Layout, Tiles, encoding_of
 from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.fixed import fixed_operand
+from enclair.compiler.ir.slots import pack, spread, unpack
 from enclair.compiler.ir.types import CipherType, Encoding, SlotsType, TensorType, Type
 
 Integers = NDArray[np.int64]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclair.compiler.ir.errors import TypeRuleError
-from enclair.compiler.ir.layouts import Axes, Coefficients, Tiles, Viewed, encoding_of, pack, unpack
+from enclair.compiler.ir.layouts import Axes, Coefficients, Tiles, Viewed, encoding_of
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.packed import (
     AddPlain,
@@ -17,6 +17,7 @@ from enclair.compiler.ir.ops.packed import (
     SlotCombination,
     Unpack,
 )
+from enclair.compiler.ir.slots import pack, unpack
 from enclair.compiler.ir.types import CipherType, Encoding, SlotsType, TensorType, Type, parse_type
 
 SLOTS = 32

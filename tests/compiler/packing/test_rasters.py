@@ -17,13 +17,14 @@ from tests.strategies import Draw
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
-from enclair.compiler.ir.layouts import Raster, Tiles, Viewed, pack, unpack
+from enclair.compiler.ir.layouts import Raster, Tiles, Viewed
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose
 from enclair.compiler.ir.ops.packed import AddPlain, HideUnheld, LinearCombination, SubtractCiphers
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.slots import pack, unpack
 from enclair.compiler.ir.types import CipherType, Encoding, TensorType
 from enclair.compiler.packing.assemble import assemble, server_stage
 from enclair.compiler.packing.candidates import candidates

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from tests.runtime.programs import SECURE_4096, SMALL, SMALL_CRT
 
-from enclair.compiler.ir.layouts import Raster, pack, unpack
+from enclair.compiler.ir.layouts import Raster
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose
 from enclair.compiler.ir.ops.packed import HideUnheld
+from enclair.compiler.ir.slots import pack, unpack
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, choose_plaintext_moduli
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator

@@ -22,8 +22,8 @@ from enclair.compiler.ir.layouts import (
     SlotSums,
     Tiles,
     Viewed,
-    pack,
 )
+from enclair.compiler.ir.slots import pack
 from enclair.compiler.obfuscation.blocks import channel_blocks, kept_axis
 
 TILES = Tiles((1, 3, 2, 2), Axes(0, 1, 2, 3), (2, 2), (1, 1), (0, 0), (1, 1), 8)

@@ -155,8 +155,9 @@ def check(parameters: CkksParameters) -> None:
     """
     _check_fields(parameters)
     _check_digits(parameters)
-    if parameters.security != INSECURE:
-        _check_security(parameters)
+    bits = max(modulus_bits(parameters), _expected_modulus_bits(parameters))
+    if parameters.secure:
+        _check_security(parameters, bits)
 
 
 def choose_parameters(
@@ -294,25 +295,23 @@ def _check_digits(parameters: CkksParameters) -> None:
         )
 
 
-def _check_security(parameters: CkksParameters) -> None:
-    """The bits that OpenFHE expects before it has the primes, and those of the primes."""
+def _check_security(parameters: CkksParameters, bits: int) -> None:
     most = MAX_MODULUS_BITS.get(parameters.ring_dim, 0)
-    special = _expected_special_primes(parameters)
-    bits = _expected_bits(parameters.first_bits + parameters.levels * parameters.scale_bits)
-    bits = max(bits + SPECIAL_PRIME_BITS * special, modulus_bits(parameters))
     if bits > most:
         raise ParameterError(
             f"{parameters.levels} levels of {parameters.scale_bits} bits, a first prime of {parameters.first_bits}, and"
-            f" {special} special primes of {SPECIAL_PRIME_BITS} make a modulus of {bits} bits; 128-bit security at ring"
-            f" dimension {parameters.ring_dim} allows {most}: use fewer levels, more digits or a larger ring"
+            f" {len(parameters.special_primes)} special primes of {SPECIAL_PRIME_BITS} make a modulus of {bits} bits;"
+            f" 128-bit security at ring dimension {parameters.ring_dim} allows {most}: use fewer levels, more digits or"
+            " a larger ring"
         )
 
 
-def _expected_special_primes(parameters: CkksParameters) -> int:
+def _expected_modulus_bits(parameters: CkksParameters) -> int:
+    """The bits of Q P that OpenFHE expects, and checks, before it has the primes."""
     bits = [parameters.first_bits] + [parameters.scale_bits] * parameters.levels
     size = parameters.digit_size
     longest = max(sum(bits[at : at + size]) for at in range(0, len(bits), size))
-    return special_count(_expected_bits(longest))
+    return _expected_bits(sum(bits)) + SPECIAL_PRIME_BITS * special_count(_expected_bits(longest))
 
 
 def _expected_bits(bits: int) -> int:

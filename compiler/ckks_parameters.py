@@ -43,7 +43,7 @@ MAX_LEVELS = 48
 """Each level doubles the rounding of the canonical scales; after 48 it is a 32nd of them at most."""
 
 TAG_BYTES = 32
-"""A key's tag stands before it on the wire."""
+"""Of the tag that stands before a public key on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class CkksParameters:
 
     @property
     def key_bytes(self) -> int:
-        """Bytes of one evaluation key (of a rotation, or of relinearisation) on the wire, with its tag."""
-        return TAG_BYTES + self.digits * packed_bytes(self.ring_dim, self.primes + self.special_primes)
+        """Bytes of one evaluation key (of a rotation, or of relinearisation) on the wire."""
+        return self.digits * packed_bytes(self.ring_dim, self.primes + self.special_primes)
 
     @property
     def public_key_bytes(self) -> int:

@@ -22,7 +22,11 @@ class NoiseExhausted(RuntimeFailure):
 
 
 class ValueRangeError(RuntimeFailure):
-    """Integers that the plaintext modulus cannot hold."""
+    """Numbers that the plaintext cannot hold."""
+
+
+class DecryptionFailed(RuntimeFailure):
+    """A CKKS ciphertext that decrypts to noise and nothing else."""
 
 
 class PayloadError(RuntimeFailure):

@@ -72,7 +72,7 @@ def test_bytes_on_the_wire() -> None:
     assert GOOD.ciphertext_bytes(5) == 2 * sum(bits) * 16384 // 8
     assert GOOD.ciphertext_bytes(5, parts=3) == 3 * sum(bits) * 16384 // 8
     assert GOOD.public_key_bytes == 32 + GOOD.ciphertext_bytes(5)
-    assert GOOD.key_bytes == 32 + 3 * 2 * (sum(bits) + 60 * len(GOOD.special_primes)) * 16384 // 8
+    assert GOOD.key_bytes == 3 * 2 * (sum(bits) + 60 * len(GOOD.special_primes)) * 16384 // 8
 
 
 @pytest.mark.parametrize(

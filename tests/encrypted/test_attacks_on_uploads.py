@@ -13,9 +13,9 @@ from tests.encrypted.attacks.reconstruction import Outcome, attack
 from tests.encrypted.attacks.uploads import BROKEN, encrypted, slots_of
 
 from enclair.compiler.program import Program
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.keys import generate_keys
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.frames import Limbs
 
 EXTENT, PAIRS = 8, 600
 

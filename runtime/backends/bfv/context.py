@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from typing import Any
 
@@ -20,10 +19,9 @@ import numpy as np
 import openfhe
 
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.frame import Frame, Limbs, find_frame
+from enclair.runtime.backends.frames import Frame, Limbs, find_frame
+from enclair.runtime.backends.releases import RELEASE, check_release
 from enclair.runtime.errors import OpenFheError
-
-RELEASE = "1.6.1"
 
 Ciphertext = Any
 PublicKey = Any
@@ -99,22 +97,6 @@ def open_context(parameters: BfvParameters, plaintext_modulus: int) -> Context:
     context = Context(scheme, plaintext_modulus, parameters.ring_dim, *frames)
     _prove_round_trip(context)
     return context
-
-
-def check_release() -> None:
-    """Refuse another release of OpenFHE than the one whose serialisation is known.
-
-    Raises:
-        OpenFheError: says which release is there.
-    """
-    try:
-        found = version("openfhe")
-    except PackageNotFoundError:
-        raise OpenFheError(f"the bfv backend needs OpenFHE {RELEASE}: pip install 'openfhe=={RELEASE}.*'") from None
-    if not found.startswith(f"{RELEASE}."):
-        raise OpenFheError(
-            f"the bfv backend needs OpenFHE {RELEASE}, found {found}: pip install 'openfhe=={RELEASE}.*'"
-        )
 
 
 def _make_scheme(parameters: BfvParameters, plaintext_modulus: int) -> Any:

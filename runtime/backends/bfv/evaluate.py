@@ -17,7 +17,6 @@ from enclair.compiler.ir.ops.packed import LEAST_SPAN, dense_polynomials
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, flood_noise_bits
 from enclair.runtime.backends.bfv.context import Context, Plaintext, open_contexts
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import Plaintexts, Ring, open_plaintexts
 from enclair.runtime.backends.bfv.wire import (
     CIPHERTEXTS_AT_ONCE,
@@ -26,6 +25,7 @@ from enclair.runtime.backends.bfv.wire import (
     read_public_key,
     write_payload,
 )
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.integers import centred, check_integers
 from enclair.runtime.backends.interface import Flags, Integers, Payload
 from enclair.runtime.flood import flooding_noise, uniform_integers

@@ -19,10 +19,10 @@ import numpy as np
 
 from enclair.compiler.parameters import BfvParameters, ParameterError
 from enclair.runtime.backends.bfv.context import open_contexts
-from enclair.runtime.backends.bfv.frame import Limbs, check_tag
 from enclair.runtime.backends.bfv.proof import prove_keys
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder, make_keys, restore_keys
 from enclair.runtime.backends.bfv.wire import public_key_bytes
+from enclair.runtime.backends.frames import Limbs, check_tag
 from enclair.runtime.errors import KeyFileError, PayloadError, WrongAnswerError
 from enclair.runtime.protocol import SECRET_KEY_MAGIC
 

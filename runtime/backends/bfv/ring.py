@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.context import RELEASE, Ciphertext, Context, Plaintext, open_context
-from enclair.runtime.backends.bfv.frame import Limbs
+from enclair.runtime.backends.bfv.context import Ciphertext, Context, Plaintext, open_context
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.integers import centred
 from enclair.runtime.backends.interface import Integers
+from enclair.runtime.backends.releases import RELEASE
 from enclair.runtime.errors import OpenFheError
 from enclair.runtime.limbs.answers import drop_tables
 from enclair.runtime.limbs.elementwise import reduction_constants

@@ -11,9 +11,9 @@ import openfhe
 from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import Context, Plaintext, SecretKey, open_contexts
-from enclair.runtime.backends.bfv.frame import Limbs, find_frame
 from enclair.runtime.backends.bfv.ring import Plaintexts, open_plaintexts
 from enclair.runtime.backends.bfv.wire import key_id_of, packed_rows, read_rows, write_payload, write_public_key
+from enclair.runtime.backends.frames import Limbs, find_frame
 from enclair.runtime.backends.integers import centred, check_integers, check_slots, from_residues
 from enclair.runtime.backends.interface import Integers, Payload
 from enclair.runtime.limbs.elementwise import add_rows

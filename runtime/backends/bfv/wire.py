@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from enclair.runtime.backends.bfv.context import Context
-from enclair.runtime.backends.bfv.frame import Frame, Limbs, check_tag
+from enclair.runtime.backends.frames import Frame, Limbs, check_tag
 from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import PayloadError
 from enclair.runtime.limbs.packing import pack, row_words, unpack

@@ -12,9 +12,9 @@ from tests.encrypted.attacks.modular import solve_modular
 from tests.encrypted.attacks.ring import Numbers, centred, coefficients, noise_of_zeros
 
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.frames import Limbs
 
 
 def divide_residues(parameters: BfvParameters, query: Limbs, answers: Limbs) -> Numbers:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tests.encrypted.attacks.uploads import decoded
 
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.frames import Limbs
 
 Features = NDArray[np.float64]
 """(count, features)."""

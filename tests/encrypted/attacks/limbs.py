@@ -12,8 +12,8 @@ import numpy as np
 from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import open_contexts
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.wire import read_payload, read_public_key, write_payload
+from enclair.runtime.backends.frames import Limbs
 
 
 class BareEvaluator(BfvEvaluator):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from enclair.compiler.parameters import INSECURE, BfvParameters, smallest_prime
 from enclair.runtime.backends.bfv.context import open_context
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.frames import Limbs
 
 Numbers = NDArray[np.object_]
 """Python integers."""

@@ -12,8 +12,8 @@ from tests.encrypted.attacks.networks import noise_image
 from enclair.compiler.parameters import BfvParameters
 from enclair.compiler.program import Program
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.interface import Integers
 from enclair.runtime.client import Client
 from enclair.runtime.protocol import read_message

@@ -9,8 +9,8 @@ from tests.encrypted.attacks.images import Images
 from tests.encrypted.attacks.limbs import dropped_payload, of_upload
 
 from enclair.compiler.program import Program
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder, restore_keys
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.interface import Integers
 from enclair.runtime.backends.simulated import SimulatedKeyHolder
 from enclair.runtime.client import Client

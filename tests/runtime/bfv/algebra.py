@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 
 from enclair.compiler.parameters import BfvParameters
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
+from enclair.runtime.backends.frames import Limbs
 
 
 def coefficients(parameters: BfvParameters, limbs: Limbs) -> list[int]:

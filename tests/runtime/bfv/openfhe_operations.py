@@ -14,8 +14,8 @@ import openfhe
 from enclair.compiler.ir.ops.packed import terms
 from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import Context, open_contexts
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import constant
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.integers import centred
 from enclair.runtime.backends.interface import Integers
 

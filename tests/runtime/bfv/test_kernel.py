@@ -22,9 +22,9 @@ from enclair.compiler.ir.types import Encoding
 from enclair.compiler.parameters import BfvParameters, choose_plaintext_moduli, largest_prime, max_plaintext_bits
 from enclair.runtime.backends.bfv.context import open_context
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import Ring, open_plaintexts, open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder, make_keys
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.integers import centred
 from enclair.runtime.backends.interface import Integers
 from enclair.runtime.errors import OpenFheError

@@ -22,10 +22,10 @@ from enclair.compiler.parameters import (
     zero_noise_bits,
 )
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.frame import Limbs
 from enclair.runtime.backends.bfv.ring import open_ring
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder
 from enclair.runtime.backends.bfv.wire import read_payload
+from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.interface import Integers
 from enclair.runtime.backends.simulated import SimulatedEvaluator, SimulatedKeyHolder
 from enclair.runtime.flood import flooding_noise, uniform_integers

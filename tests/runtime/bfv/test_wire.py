@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tests.runtime.programs import SECURE_4096, SMALL, SMALL_CRT
 
 from enclair.compiler.parameters import BfvParameters
+from enclair.runtime.backends import releases
 from enclair.runtime.backends.bfv import context as context_module
-from enclair.runtime.backends.bfv.context import check_release, open_contexts
+from enclair.runtime.backends.bfv.context import open_contexts
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator
-from enclair.runtime.backends.bfv.frame import check_tag, find_frame
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder, make_keys
 from enclair.runtime.backends.bfv.wire import object_bytes
+from enclair.runtime.backends.frames import check_tag, find_frame
 from enclair.runtime.errors import OpenFheError, PayloadError
 from enclair.runtime.limbs.packing import pack, row_words, unpack
 
@@ -138,18 +139,18 @@ def test_contexts_that_do_not_read_what_is_written(monkeypatch: pytest.MonkeyPat
 
 
 def test_another_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_module, "version", lambda _: "1.5.0.0.22.4")
+    monkeypatch.setattr(releases, "version", lambda _: "1.5.0.0.22.4")
     with pytest.raises(OpenFheError, match=r"needs OpenFHE 1.6.1, found 1.5.0.0.22.4: pip install"):
-        check_release()
+        releases.check_release()
 
 
 def test_no_openfhe(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: str) -> str:
-        raise context_module.PackageNotFoundError
+        raise releases.PackageNotFoundError
 
-    monkeypatch.setattr(context_module, "version", missing)
+    monkeypatch.setattr(releases, "version", missing)
     with pytest.raises(OpenFheError, match=r"needs OpenFHE 1.6.1: pip install 'openfhe==1.6.1.\*'"):
-        check_release()
+        releases.check_release()
 
 
 def test_equal_parameters_share_a_context() -> None:

@@ -138,6 +138,17 @@ class CkksParameters:
 Parameters: TypeAlias = BfvParameters | CkksParameters
 
 
+def bfv_parameters(parameters: Parameters) -> BfvParameters:
+    """The parameters, once they are known to be of BFV.
+
+    Raises:
+        ParameterError: they are of CKKS.
+    """
+    if not isinstance(parameters, BfvParameters):
+        raise ParameterError(f"this needs a program of split mode, on BFV; got one on {SCHEME}")
+    return parameters
+
+
 def parameters_from_json(text: str) -> Parameters:
     """Read the parameters of either scheme.
 

@@ -10,8 +10,9 @@ of it, M bounding |f| in the ellipse of parameter rho around the piece (Bernstei
 Approximation Practice*, theorem 8.2), so that |p - f| <= (max at the points + delta) / cos(N pi / 2m) + delta. P itself
 is not needed. Rounding of p and f is added. With m = 8 N the bound is 2 % above the largest value at the points.
 
-Relative errors are bounded on intervals whose ends differ by a small factor, by the absolute error over the smallest
-|f| there.
+Relative errors e of p for 1 / x and 1 / sqrt(x) follow from polynomials: x p - 1 = e, and x p^2 - 1 = (1 + e)^2 - 1.
+Those for other functions are bounded on intervals whose ends differ by a small factor, by the absolute error over the
+smallest |f| there.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, cos, inf, log, pi
+from math import ceil, cos, inf, log, pi, sqrt
 
 import numpy as np
 
 from enclair.compiler.approx.functions import Ellipse, Piece, evaluate, facts_of, pieces
 from enclair.compiler.approx.series import ROUNDING, Real, Reals
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.elementwise import Pow, Reciprocal
 
 METHOD = "values at Chebyshev points, Ehlich and Zeller's factor, Bernstein's remainder"
 """How errors are certified, for reports."""
@@ -54,8 +56,23 @@ def certified_error(op: Op, approximant: Approximant, low: float, high: float) -
     """
     facts = facts_of(op)
     relative = facts is not None and facts.relative
+    if isinstance(op, Reciprocal) or (isinstance(op, Pow) and op.exponent == -0.5):
+        return _inverse_error(op, approximant, low, high)
     parts = _geometric(low, high) if relative else ((low, high),)
     return max(_error(op, approximant, *part, relative) for part in parts)
+
+
+def _inverse_error(op: Reciprocal | Pow, approximant: Approximant, low: float, high: float) -> float:
+    """Relative error for 1 / x, or for 1 / sqrt(x)."""
+    power = 1 if isinstance(op, Reciprocal) else 2
+    far = max(abs(low), abs(high)) ** (1 / power)
+    rounding = approximant.rounding * far + FUNCTION_ROUNDING
+    residual = bounded(lambda x: x * approximant.function(x) ** power - 1, power * approximant.degree + 1, low, high)
+    residual += power * rounding * (1 + residual)
+    if power == 1:
+        return residual
+    upright = approximant.function(np.array([low]))[0] > 0 and residual < 1
+    return 1 - sqrt(1 - residual) if upright else inf
 
 
 def _error(op: Op, approximant: Approximant, low: float, high: float, relative: bool) -> float:

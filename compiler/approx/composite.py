@@ -109,3 +109,24 @@ def _not_dominated(alpha: float, reached: dict[int, dict[int, Sign]], levels: in
                 best[found.products] = found
     ordered = sorted(best.items())
     return {count: f for count, f in ordered if all(g.tau > f.tau for c, g in ordered if c < count)}
+
+
+TABLE: tuple[tuple[float, tuple[int, ...]], ...] = (
+    (0.078, (3, 3, 7)),
+    (0.047, (7, 15)),
+    (0.0276, (15, 15)),
+    (0.0234, (7, 7, 7)),
+    (0.0138, (15, 31)),
+    (0.0117, (7, 7, 15)),
+    (0.00829, (31, 31)),
+    (0.00586, (7, 7, 31)),
+    (0.00345, (7, 15, 31)),
+    (0.00268, (7, 7, 7, 15)),
+    (0.00189, (15, 15, 31)),
+    (0.00134, (7, 7, 7, 31)),
+    (0.000946, (31, 15, 31)),
+    (0.000518, (31, 31, 31)),
+    (0.000334, (7, 7, 7, 7, 31)),
+    (0.000214, (31, 7, 15, 31)),
+)
+"""What ``search`` finds for smaller and smaller errors of x sign(x): alpha, and the degrees."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, hypot, inf, pi, sin, sqrt
 from typing import Any, TypeAlias
 
@@ -95,8 +96,8 @@ class Facts:
         positive: defined for x > 0 alone.
         nonzero: defined but at 0.
         relative: its results are factors, so that errors are meant relative to them.
-        even: f(-x) = f(x); ``odd``: f(-x) = -f(x), perhaps but for a constant.
         homogeneous: f(c x) = c f(x) for c > 0.
+        even_beside: the slope a for which f(x) - a x is even; ``odd_beside`` the constant a for which f(x) - a is odd.
         smooth_below: pieces left of the first joint are analytic, those right of it polynomials.
     """
 
@@ -106,9 +107,9 @@ class Facts:
     positive: bool = False
     nonzero: bool = False
     relative: bool = False
-    even: bool = False
-    odd: bool = False
     homogeneous: bool = False
+    even_beside: Callable[[Any], float] | None = None
+    odd_beside: Callable[[Any], float] | None = None
     smooth_below: bool = False
 
 
@@ -123,6 +124,7 @@ def evaluate(op: Op, x: Reals) -> Reals:
         return np.asarray(op.evaluate(np.asarray(x, dtype=np.float64)), dtype=np.float64)
 
 
+@lru_cache(maxsize=4096)
 def pieces(op: Op, low: float, high: float) -> tuple[Piece, ...]:
     """The parts of the interval on which the function is one polynomial, or analytic."""
     facts = FACTS[type(op)]
@@ -231,20 +233,20 @@ def _hard_sigmoid(op: HardSigmoid) -> tuple[float, ...]:
 
 
 FACTS: Mapping[type[Op], Facts] = {
-    Relu: Facts(_zero, 1, homogeneous=True),
-    LeakyRelu: Facts(_zero, 1, homogeneous=True),
-    Abs: Facts(_zero, 1, even=True, homogeneous=True),
+    Relu: Facts(_zero, 1, homogeneous=True, even_beside=lambda _: 0.5),
+    LeakyRelu: Facts(_zero, 1, homogeneous=True, even_beside=lambda op: (1 + op.alpha) / 2),
+    Abs: Facts(_zero, 1, homogeneous=True, even_beside=lambda _: 0.0),
     Clip: Facts(lambda op: (op.low, op.high), 1),
     HardSigmoid: Facts(_hard_sigmoid, 1),
-    HardSwish: Facts(lambda _: (-3.0, 3.0), 2),
-    Sigmoid: Facts(magnitude=lambda _: lambda e: _sigmoid(e.height)),
-    Tanh: Facts(magnitude=lambda _: lambda e: _tanh(e.height), odd=True),
-    Erf: Facts(magnitude=lambda _: _guarded(lambda e: _erf(e.height)), odd=True),
-    Gelu: Facts(magnitude=_gelu),
-    Silu: Facts(magnitude=lambda _: lambda e: e.modulus * _sigmoid(e.height)),
+    HardSwish: Facts(lambda _: (-3.0, 3.0), 2, even_beside=lambda _: 0.5),
+    Sigmoid: Facts(magnitude=lambda _: lambda e: _sigmoid(e.height), odd_beside=lambda _: 0.5),
+    Tanh: Facts(magnitude=lambda _: lambda e: _tanh(e.height), odd_beside=lambda _: 0.0),
+    Erf: Facts(magnitude=lambda _: _guarded(lambda e: _erf(e.height)), odd_beside=lambda _: 0.0),
+    Gelu: Facts(magnitude=_gelu, even_beside=lambda _: 0.5),
+    Silu: Facts(magnitude=lambda _: lambda e: e.modulus * _sigmoid(e.height), even_beside=lambda _: 0.5),
     Mish: Facts(magnitude=lambda _: _mish),
-    Softplus: Facts(magnitude=lambda _: _guarded(_softplus)),
-    Softsign: Facts(_zero, magnitude=lambda _: _softsign, odd=True),
+    Softplus: Facts(magnitude=lambda _: _guarded(_softplus), even_beside=lambda _: 0.5),
+    Softsign: Facts(_zero, magnitude=lambda _: _softsign, odd_beside=lambda _: 0.0),
     Elu: Facts(_zero, 1, lambda op: _exponential(1.0, op.alpha), smooth_below=True),
     Selu: Facts(_zero, 1, lambda op: _exponential(1.0, op.alpha * op.gamma), smooth_below=True),
     Celu: Facts(_zero, 1, lambda op: _exponential(1 / op.alpha, op.alpha), smooth_below=True),

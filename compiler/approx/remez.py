@@ -41,6 +41,11 @@ class _Problem:
     weights: Reals
     powers: NDArray[np.int64]
 
+    @property
+    def structured(self) -> bool:
+        """Whether even or odd powers alone occur: the points are then dense at the right end only."""
+        return len(self.powers) > 1 and int(self.powers[1] - self.powers[0]) == 2
+
 
 def minimax(
     function: Real,
@@ -113,7 +118,7 @@ def _start(problem: _Problem) -> NDArray[np.int64]:
     count = len(problem.powers) + 1
     span = (problem.grid[0], problem.grid[-1])
     wanted = (span[0] + span[1]) / 2 - (span[1] - span[0]) / 2 * np.cos(np.linspace(0, np.pi, count))
-    if problem.powers[-1] % 2 == problem.powers[0] % 2 and len(problem.powers) > 1 and problem.powers[1] == 2 + problem.powers[0]:
+    if problem.structured:
         wanted = span[0] + (span[1] - span[0]) * np.sin(np.linspace(0, np.pi / 2, count))
     nearest = np.searchsorted(problem.grid, wanted).clip(0, len(problem.grid) - 1)
     return _distinct(nearest, len(problem.grid))
@@ -131,7 +136,11 @@ def _levelled(problem: _Problem, chosen: NDArray[np.int64]) -> tuple[Reals, floa
     """Coefficients with equal, alternating weighted errors at the chosen points, and the size of these."""
     basis = chebyshev.chebvander(problem.grid[chosen], int(problem.powers[-1]))[:, problem.powers]
     signs = (1.0 - 2.0 * (np.arange(len(chosen)) % 2)) / problem.weights[chosen]
-    solved = np.linalg.lstsq(np.column_stack([basis, signs]), problem.values[chosen], rcond=None)[0]
+    system = np.column_stack([basis, signs])
+    try:
+        solved = np.linalg.solve(system, problem.values[chosen])
+    except np.linalg.LinAlgError:
+        solved = np.linalg.lstsq(system, problem.values[chosen], rcond=None)[0]
     return solved[:-1], abs(float(solved[-1]))
 
 

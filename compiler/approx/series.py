@@ -86,13 +86,14 @@ def products_of(coefficients: tuple[float, ...]) -> int:
     """Fewest products of two ciphertexts for the polynomial, at the least depth its degree allows.
 
     Baby steps T_1..T_k, giant steps T_2k, T_4k, ... and one product for every giant step that a block of k terms is
-    multiplied by. An even polynomial is one of half the degree in T_2; an odd one needs odd baby steps only.
+    multiplied by. An even polynomial, perhaps with a T_1, is one of half the degree in T_2; an odd one needs odd baby
+    steps only.
     """
     used = [k for k, c in enumerate(coefficients) if c != 0.0 and k]
     degree = max(used, default=0)
     if degree <= 1:
         return 0
-    if all(k % 2 == 0 for k in used):
+    if all(k % 2 == 0 or k == 1 for k in used):
         return 1 + products_of(tuple(coefficients[: degree + 1 : 2]))
     odd = all(k % 2 for k in used)
     return min(_products(degree, 1 << bits, odd) for bits in range(1, ceil(log2(degree + 1)) + 1))

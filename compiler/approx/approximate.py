@@ -1,0 +1,297 @@
+"""From a graph of reals to one of polynomials, within a tolerance on its outputs.
+
+The tolerance is shared among the activations by how far an error in each moves the outputs (``sensitivity``), with the
+fewest levels and then the fewest products (``budget``). Errors of single activations are certified. Their sum at the
+outputs is measured on the calibration data: the bound is the largest gap there, doubled; shares shrink until it is
+within the tolerance, and grow while it is far within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from enclair.compiler.approx.budget import Place, share_out, smallest_tolerance
+from enclair.compiler.approx.certificates import METHOD
+from enclair.compiler.approx.domains import Domain, domain_of
+from enclair.compiler.approx.fits import Fit, check_domain
+from enclair.compiler.approx.functions import facts_of
+from enclair.compiler.approx.ranges import Range, Samples, calibrate
+from enclair.compiler.approx.real_intervals import proven_ranges
+from enclair.compiler.approx.sensitivity import sensitivities
+from enclair.compiler.errors import CompileError
+from enclair.compiler.ir.graph import Array, Graph, Node
+from enclair.compiler.ir.ops.activations import Softmax
+from enclair.compiler.ir.ops.elementwise import Mul
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
+from enclair.compiler.ir.ops.polynomial import Polynomial
+from enclair.compiler.ir.ops.shape import Pad
+from enclair.compiler.ir.reference import run
+from enclair.compiler.passes.approximate_activations import ApproximateActivations
+from enclair.compiler.passes.fold_affine import FoldAffine
+from enclair.compiler.passes.fold_constants import FoldConstants
+from enclair.compiler.passes.fold_prescale import FoldPrescale
+from enclair.compiler.passes.fold_products import FoldProducts
+from enclair.compiler.passes.lower_averages import LowerAverages
+from enclair.compiler.passes.lower_maxima import LowerMaxima
+from enclair.compiler.passes.lower_normalisations import LowerNormalisations
+from enclair.compiler.passes.lower_quotients import LowerQuotients
+from enclair.compiler.passes.lower_to_affine import LowerToAffine
+from enclair.compiler.passes.pipeline import run_passes
+from enclair.compiler.planner.sides import MOVES, SUMS
+
+LOWER = (
+    FoldConstants(), LowerMaxima(), LowerQuotients(), LowerToAffine(), LowerAverages(), FoldProducts(), FoldAffine(),
+    FoldConstants(),
+)  # fmt: skip
+"""After LowerNormalisations: exact rewrites, until what is left is sums, products and functions of one element."""
+FINISH = (FoldPrescale(), FoldAffine(), FoldConstants())
+ON_CIPHERTEXTS = (Conv, ConvTranspose, MatMul, Mul, Polynomial, *MOVES, *SUMS)
+"""What needs no approximation."""
+SAFETY = 2.0
+"""The bound on the outputs is the largest gap on the calibration data times this."""
+MOST_ATTEMPTS = 8
+MOST_SPREAD = 12.0
+"""Rows of a softmax whose maxima differ by more than this have them subtracted: their sums differ by exp(12)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What is declared of one approximated activation.
+
+    Args:
+        name: of the value it makes; ``origin`` is the user's source line.
+        fit: method, degree, levels, products and certified error.
+        domain: the interval on which the certificate holds, proven or calibrated, and what calibration data reach.
+        sensitivity: largest move of an output per unit of error here, measured.
+        share: of the tolerance, sensitivity times certified error.
+        growth: largest value on 1.5 times the interval, over the largest of the function inside: what a value outside
+            of a calibrated interval does. Nobody sees it in full mode.
+    """
+
+    name: str
+    fit: Fit
+    domain: Domain
+    sensitivity: float
+    share: float
+    growth: float
+    origin: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """For reports: plain numbers and text."""
+        return {
+            "name": self.name,
+            "op": repr(self.fit.op),
+            "origin": self.origin,
+            "range": [self.domain.low, self.domain.high],
+            "range_kind": self.domain.kind,
+            "seen": [self.domain.seen.low, self.domain.seen.high],
+            "method": self.fit.method.value,
+            "degrees": [stage.degree for stage in self.fit.stages],
+            "levels": self.fit.levels,
+            "products": self.fit.products,
+            "error": self.fit.error,
+            "error_kind": "relative" if self.fit.relative else "absolute",
+            "certificate": METHOD,
+            "sensitivity": self.sensitivity,
+            "share": self.share,
+            "growth": min(self.growth, 1e300),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Approximated:
+    """A graph without activations, what became of each, and the bound on its gap to the references.
+
+    ``bound_kind`` is "calibrated": the largest gap on the calibration data, doubled.
+    """
+
+    graph: Graph
+    activations: tuple[Activation, ...]
+    bound: float
+    bound_kind: str = "calibrated"
+
+    @property
+    def levels(self) -> int:
+        """The sum over activations."""
+        return sum(activation.fit.levels for activation in self.activations)
+
+
+def approximate(
+    graph: Graph,
+    samples: Samples,
+    references: Sequence[Mapping[str, Array]] | None,
+    tolerance: float,
+    margin: float = 0.25,
+    input_ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Approximated:
+    """Replace the activations of a graph of reals by polynomials.
+
+    Args:
+        graph: in the stage of tensors, constants folded.
+        samples: calibration inputs, by name.
+        references: the float model's outputs for each sample; None: the graph's own.
+        tolerance: largest |polynomials - references| allowed on the outputs, in their units.
+        margin: by what share calibrated ranges are widened.
+        input_ranges: declared intervals of inputs; without, what the samples reach, widened by the margin.
+
+    Raises:
+        CompileError: an op cannot be computed on ciphertexts, a function is not defined where it is needed, or the
+            tolerance cannot be met.
+        CalibrationError: the samples do not fit the graph.
+    """
+    if not tolerance > 0:
+        raise CompileError(f"tolerance must be positive, got {tolerance}")
+    lowered = lower(graph, samples)
+    _check_supported(lowered)
+    places = _places(lowered, samples, margin, input_ranges or {})
+    wanted = [run(graph, sample) for sample in samples] if references is None else references
+    return _Search(lowered, places, samples, wanted, tolerance).run()
+
+
+def lower(graph: Graph, samples: Samples) -> Graph:
+    """The graph by sums, products, moves and functions of one element; exact but for float64's rounding."""
+    return run_passes(graph, (LowerNormalisations(_shifts(graph, samples)), *LOWER))
+
+
+def _shifts(graph: Graph, samples: Samples) -> dict[str, float]:
+    """What to subtract for each softmax: the largest value seen, unless some row's maximum is far below it."""
+    tops: dict[str, tuple[float, float]] = {}
+
+    def observe(node: Node, args: tuple[Array, ...], _: Array) -> None:
+        if isinstance(node.op, Softmax):
+            rows = args[0].max(axis=node.op.axis)
+            low, high = tops.get(node.out.name, (np.inf, -np.inf))
+            tops[node.out.name] = min(low, float(rows.min())), max(high, float(rows.max()))
+
+    if any(isinstance(node.op, Softmax) for node in graph.nodes):
+        for sample in samples:
+            run(graph, sample, observe)
+    return {name: high for name, (low, high) in tops.items() if high - low <= MOST_SPREAD}
+
+
+def _check_supported(graph: Graph) -> None:
+    """Refuse a graph with ops that have no polynomial form.
+
+    Raises:
+        CompileError: lists all of them.
+    """
+    wrong = [node for node in graph.nodes if facts_of(node.op) is None and not _on_ciphertexts(node)]
+    if wrong:
+        lines = [f"  %{node.out.name} = {node.op!r}" + (f" at {node.origin}" if node.origin else "") for node in wrong]
+        raise CompileError(
+            "full mode computes sums, products and approximable functions; it has no polynomial for\n"
+            + "\n".join(lines)
+            + "\nrewrite these layers, or compile with mode='split'"
+        )
+
+
+def _on_ciphertexts(node: Node) -> bool:
+    if isinstance(node.op, Pad):
+        return node.op.mode == "constant" and node.op.value == 0
+    return isinstance(node.op, ON_CIPHERTEXTS)
+
+
+def _places(
+    graph: Graph, samples: Samples, margin: float, input_ranges: Mapping[str, tuple[float, float]]
+) -> tuple[Place, ...]:
+    """Every activation with the interval it needs and the sensitivity of the outputs to it."""
+    seen = calibrate(graph, samples)
+    inputs = {value.name: seen[value.name].widened(margin) for value in graph.inputs}
+    inputs |= {name: Range(low, high) for name, (low, high) in input_ranges.items()}
+    proven = proven_ranges(graph, inputs)
+    nodes = [node for node in graph.nodes if facts_of(node.op) is not None]
+    moved = sensitivities(graph, [node.out.name for node in nodes], samples)
+    return tuple(_place(node, proven, seen, margin, moved) for node in nodes)
+
+
+def _place(
+    node: Node, proven: Mapping[str, Range], seen: Mapping[str, Range], margin: float, moved: Mapping[str, float]
+) -> Place:
+    facts, arg = facts_of(node.op), node.args[0].name
+    if facts is None:
+        raise CompileError(f"{node.op!r} is no function of one element")
+    domain = domain_of(facts, proven[arg], seen[arg], margin)
+    try:
+        check_domain(node.op, domain.low, domain.high)
+    except CompileError as error:
+        where = f" at {node.origin}" if node.origin else ""
+        raise CompileError(f"%{node.out.name}{where}: {error}") from None
+    return Place(node.out.name, node.op, domain, moved[node.out.name])
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Looks for the cheapest fits whose measured gap, doubled, is within the tolerance."""
+
+    lowered: Graph
+    places: tuple[Place, ...]
+    samples: Samples
+    references: Sequence[Mapping[str, Array]]
+    tolerance: float
+
+    def run(self) -> Approximated:
+        """The cheapest that holds.
+
+        Raises:
+            CompileError: none does.
+        """
+        best: Approximated | None = None
+        budget, smallest = self.tolerance, np.inf
+        for _ in range(MOST_ATTEMPTS):
+            fits = share_out(self.places, budget) if self.places else ()
+            if fits is None:
+                break
+            found = self._approximated(fits)
+            smallest = min(smallest, found.bound)
+            holds = found.bound <= self.tolerance
+            if best is not None and not (holds and _cost(found) < _cost(best)):
+                break
+            best = found if holds else None
+            room = self.tolerance / max(found.bound, 1e-300)
+            if not self.places or (holds and room < 1.5):
+                break
+            budget *= min(0.8 * room, 16.0) if holds else max(0.5 * room, 1e-3)
+        if best is None:
+            raise CompileError(self._unreachable(smallest))
+        return best
+
+    def _approximated(self, fits: Sequence[Fit]) -> Approximated:
+        named = {place.name: fit for place, fit in zip(self.places, fits, strict=True)}
+        graph = run_passes(self.lowered, (ApproximateActivations(named), *FINISH), dumped=False)
+        gap = max(_gap(graph, sample, wanted) for sample, wanted in zip(self.samples, self.references, strict=True))
+        origins = {node.out.name: node.origin for node in self.lowered.nodes}
+        activations = tuple(
+            self._activation(place, fit, origins[place.name]) for place, fit in zip(self.places, fits, strict=True)
+        )
+        return Approximated(graph, activations, SAFETY * gap)
+
+    def _activation(self, place: Place, fit: Fit, origin: str) -> Activation:
+        share = place.sensitivity * fit.error / self.tolerance
+        return Activation(place.name, fit, place.domain, place.sensitivity, share, fit.growth(), origin)
+
+    def _unreachable(self, smallest: float) -> str:
+        reached, name = smallest_tolerance(self.places)
+        seen = f"{smallest:.3g} was measured, doubled, and " if np.isfinite(smallest) else ""
+        domain = next((place.domain for place in self.places if place.name == name), None)
+        where = f"most of it at %{name} on [{domain.low:.4g}, {domain.high:.4g}]" if domain else "without activations"
+        return (
+            f"a tolerance of {self.tolerance:.3g} cannot be met: {seen}the best polynomials leave about {reached:.3g},"
+            f" {where}. Ask for a larger tolerance, or make the range smaller (normalise before, or train with a"
+            " penalty on it: enclair.torch.polynomialise)"
+        )
+
+
+def _cost(found: Approximated) -> tuple[int, int]:
+    return found.levels, sum(activation.fit.products for activation in found.activations)
+
+
+def _gap(graph: Graph, sample: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """The largest difference to the reference; infinite when a polynomial overflows."""
+    with np.errstate(all="ignore"):
+        result = run(graph, sample)
+    gaps = [float(np.abs(result[v.name] - np.asarray(wanted[v.name], np.float64)).max(initial=0)) for v in graph.outputs]
+    return max((gap if np.isfinite(gap) else np.inf for gap in gaps), default=0.0)

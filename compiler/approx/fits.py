@@ -1,0 +1,439 @@
+"""Fits: approximations of one function on one interval, with a certified error, levels and products.
+
+A fit is chosen by its levels first and its products second. By levels alone one minimax polynomial is never beaten:
+everything that takes d levels is a polynomial of degree 2^d - 1 at most. The other methods take fewer products, and
+reach errors for which one polynomial would need a degree beyond 511.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
+from math import ceil, inf, isfinite, prod
+from typing import Protocol, TypeVar
+
+import numpy as np
+from typing_extensions import assert_never
+
+from enclair.compiler.approx.certificates import Approximant, certified_error
+from enclair.compiler.approx.composite import TABLE, composed_rounding, sign
+from enclair.compiler.approx.functions import FACTS, Facts, evaluate, pieces
+from enclair.compiler.approx.remez import Parity, minimax
+from enclair.compiler.approx.series import Reals, Series, products_of
+from enclair.compiler.errors import CompileError
+from enclair.compiler.ir.ops.activations import Exp
+from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.elementwise import Pow, Reciprocal
+
+MOST_LEVELS = 18
+ONE_POLYNOMIAL = 9
+"""Levels of the largest single polynomial: degree 511."""
+NEARLY_SYMMETRIC = 0.7
+"""Ratio of an interval's ends from which it is made symmetric without a look at the alternative."""
+COARSENESS = 16
+"""Intervals of homogeneous functions are widened to sixteenths of their larger end, so that fits are shared."""
+SMALLEST_WEIGHT = 0.01
+"""Of errors of exp before squaring: where the result is tiny the polynomial must stay small too."""
+SMALL_STARTS = (2, 3, 4, 5)
+"""Levels of the polynomial that an iteration starts from."""
+
+
+class Method(Enum):
+    """How a function is approximated."""
+
+    MINIMAX = "minimax polynomial"
+    COMPOSITE = "composite minimax sign"
+    SQUARING = "minimax polynomial, squared"
+    GOLDSCHMIDT = "minimax polynomial and Goldschmidt's iteration"
+    NEWTON = "minimax polynomial and Newton's iteration"
+
+
+T = TypeVar("T")
+
+
+class Arithmetic(Protocol[T]):
+    """What a fit is written in: numbers in the clear, or nodes of a graph."""
+
+    def polynomial(self, series: Series, x: T) -> T:
+        """The polynomial of x."""
+        ...
+
+    def multiply(self, x: T, y: T) -> T:
+        """x y."""
+        ...
+
+    def times(self, x: T, factor: float) -> T:
+        """X times a constant."""
+        ...
+
+    def plus(self, x: T, constant: float) -> T:
+        """The constant added to x."""
+        ...
+
+
+class InTheClear:
+    """Arithmetic on numpy arrays."""
+
+    def polynomial(self, series: Series, x: Reals) -> Reals:
+        """Clenshaw's recurrence."""
+        return series(x)
+
+    def multiply(self, x: Reals, y: Reals) -> Reals:
+        """x y."""
+        return x * y
+
+    def times(self, x: Reals, factor: float) -> Reals:
+        """Factor x."""
+        return factor * x
+
+    def plus(self, x: Reals, constant: float) -> Reals:
+        """X and the constant."""
+        return x + constant
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """An approximation of ``op`` on [low, high].
+
+    Args:
+        method: how.
+        stages: polynomials, applied one after the other.
+        steps: squarings or iterations after them.
+        error: certified bound on the error, relative where the op's results are factors.
+    """
+
+    op: Op
+    low: float
+    high: float
+    method: Method
+    stages: tuple[Series, ...]
+    steps: int = 0
+    error: float = inf
+
+    @property
+    def relative(self) -> bool:
+        """Whether the error is relative to the function."""
+        return FACTS[type(self.op)].relative
+
+    @property
+    def degree(self) -> int:
+        """Of the whole, as a polynomial of x."""
+        start = prod(stage.degree for stage in self.stages)
+        match self.method:
+            case Method.MINIMAX:
+                return start
+            case Method.COMPOSITE:
+                return start + 1
+            case Method.SQUARING:
+                return start << self.steps
+            case Method.GOLDSCHMIDT:
+                return ((start + 1) << self.steps) - 1
+            case Method.NEWTON:
+                return start * 3**self.steps + (3**self.steps - 1) // 2
+            case _:
+                assert_never(self.method)
+
+    @property
+    def levels(self) -> int:
+        """Rescales from x to the result."""
+        after = {Method.COMPOSITE: 1, Method.SQUARING: self.steps, Method.GOLDSCHMIDT: 1 + self.steps}
+        more = 3 * self.steps if self.method is Method.NEWTON else after.get(self.method, 0)
+        return sum(stage.levels for stage in self.stages) + more
+
+    @property
+    def products(self) -> int:
+        """Products of two ciphertexts."""
+        after = {Method.COMPOSITE: 1, Method.SQUARING: self.steps, Method.GOLDSCHMIDT: 2 * self.steps}
+        more = 3 * self.steps if self.method is Method.NEWTON else after.get(self.method, 0)
+        return sum(stage.products for stage in self.stages) + more
+
+    def apply(self, arithmetic: Arithmetic[T], x: T) -> T:
+        """The approximation of x, in any arithmetic."""
+        y = x
+        for stage in self.stages:
+            y = arithmetic.polynomial(stage, y)
+        match self.method:
+            case Method.MINIMAX:
+                return y
+            case Method.COMPOSITE:
+                return arithmetic.multiply(x, y)
+            case Method.SQUARING:
+                return _squared(arithmetic, y, self.steps)
+            case Method.GOLDSCHMIDT:
+                return _goldschmidt(arithmetic, x, y, self.steps)
+            case Method.NEWTON:
+                return _newton(arithmetic, x, y, self.steps)
+            case _:
+                assert_never(self.method)
+
+    def __call__(self, x: Reals) -> Reals:
+        """The approximation in float64."""
+        return self.apply(InTheClear(), np.asarray(x, dtype=np.float64))
+
+    def growth(self, stretch: float = 1.5) -> float:
+        """Largest value on the interval stretched about its middle, over the largest value of the function in it.
+
+        Near 1: a value a little outside does no harm. 1000: it drowns everything that it is added to.
+        """
+        half, middle = (self.high - self.low) / 2, (self.low + self.high) / 2
+        inside = np.linspace(self.low, self.high, 1001)
+        with np.errstate(all="ignore"):
+            largest = np.abs(self(middle + stretch * half * np.linspace(-1, 1, 2001))).max()
+            share = float(largest / max(float(np.abs(evaluate(self.op, inside)).max()), 1e-300))
+        return share if isfinite(share) else inf
+
+
+def _squared(arithmetic: Arithmetic[T], y: T, steps: int) -> T:
+    for _ in range(steps):
+        y = arithmetic.multiply(y, y)
+    return y
+
+
+def _goldschmidt(arithmetic: Arithmetic[T], x: T, y: T, steps: int) -> T:
+    """y (1 + e) (1 + e^2) (1 + e^4) ... with e = 1 - x y (Goldschmidt, 1964)."""
+    error = arithmetic.plus(arithmetic.times(arithmetic.multiply(x, y), -1.0), 1.0)
+    for step in range(steps):
+        y = arithmetic.multiply(y, arithmetic.plus(error, 1.0))
+        error = arithmetic.multiply(error, error) if step + 1 < steps else error
+    return y
+
+
+def _newton(arithmetic: Arithmetic[T], x: T, y: T, steps: int) -> T:
+    """Steps y (3 - x y^2) / 2 towards 1 / sqrt(x), on y / 2^k, so that no result is halved."""
+    for step in range(steps):
+        scaled = arithmetic.times(x, 4.0 ** (steps - step))
+        product = arithmetic.multiply(scaled, arithmetic.multiply(y, y))
+        y = arithmetic.multiply(y, arithmetic.plus(arithmetic.times(product, -1.0), 3.0))
+    return y
+
+
+def best_at(op: Op, low: float, high: float, levels: int) -> Fit | None:
+    """The fit with the smallest certified error among those of the levels; None when no method has these levels.
+
+    Raises:
+        CompileError: the function is not defined on the interval.
+    """
+    check_domain(op, low, high)
+    unit, factor = _unit(op, low, high)
+    found = [fit for fit in _fits(op, *unit, levels) if isfinite(fit.error)]
+    return _rescaled(min(found, key=lambda fit: fit.error), factor, low, high) if found else None
+
+
+def cheapest(op: Op, low: float, high: float, levels: int, error: float) -> Fit | None:
+    """The fit with the fewest products at most ``levels`` deep with a certified error of at most ``error``."""
+    check_domain(op, low, high)
+    unit, factor = _unit(op, low, high)
+    good = [fit for fit in _reduced(op, *unit, levels, error / factor) if fit.error <= error / factor]
+    best = min(good, key=lambda fit: (fit.products, fit.levels, fit.error), default=None)
+    return None if best is None else _rescaled(best, factor, low, high)
+
+
+def check_domain(op: Op, low: float, high: float) -> None:
+    """Refuse an interval on which the function is not bounded.
+
+    Raises:
+        CompileError: says which function, which interval, and what to do.
+    """
+    facts = FACTS[type(op)]
+    if (facts.positive and low <= 0) or (facts.nonzero and low <= 0 <= high):
+        need = "positive values" if facts.positive else "values on one side of 0"
+        raise CompileError(
+            f"{op!r} needs {need}, its argument ranges over [{low:.6g}, {high:.6g}]: "
+            "add a positive constant to it (an epsilon), or give calibration data and input ranges that keep it away from 0"
+        )
+
+
+def _unit(op: Op, low: float, high: float) -> tuple[tuple[float, float], float]:
+    """Of a homogeneous function, the interval over its larger end, a little widened; and that end."""
+    if not FACTS[type(op)].homogeneous:
+        return (low, high), 1.0
+    factor = max(abs(low), abs(high))
+    return (-ceil(-low / factor * COARSENESS) / COARSENESS, ceil(high / factor * COARSENESS) / COARSENESS), factor
+
+
+def _rescaled(fit: Fit, factor: float, low: float, high: float) -> Fit:
+    """The fit of a homogeneous function, back on its interval."""
+    if factor == 1.0:
+        return replace(fit, low=low, high=high)
+    first, *rest = (stage.on(stage.low, stage.high) for stage in fit.stages)
+    stages = (first.on(first.low * factor, first.high * factor), *rest)
+    if fit.method is Method.MINIMAX:
+        stages = (stages[0].scaled(factor),)
+    return replace(fit, low=low, high=high, stages=stages, error=fit.error * factor)
+
+
+def _fits(op: Op, low: float, high: float, levels: int) -> Iterator[Fit]:
+    """The best fit of each method with exactly these levels."""
+    if levels <= ONE_POLYNOMIAL:
+        for parity in _parities(op, low, high, levels):
+            yield certified(_polynomial(op, low, high, (1 << levels) - 1, parity))
+    if FACTS[type(op)].homogeneous and low < 0 < high:
+        for alpha, degrees in TABLE:
+            if sum(degree.bit_length() for degree in degrees) + 1 == levels:
+                yield composite(op, low, high, alpha, degrees)
+    for make, start, steps in _iterations(op, levels):
+        yield certified(make(op, low, high, (1 << start) - 1, steps))
+
+
+def _reduced(op: Op, low: float, high: float, levels: int, error: float) -> Iterator[Fit]:
+    """Of each method the fewest products that reach the error."""
+    for parity in _parities(op, low, high, levels):
+        degrees = degrees_by_products(min(levels, ONE_POLYNOMIAL), parity)
+        yield from _least(lambda n, p=parity: _polynomial(op, low, high, n, p), degrees, error)
+    if FACTS[type(op)].homogeneous and low < 0 < high:
+        for alpha, degrees in TABLE:
+            if sum(degree.bit_length() for degree in degrees) + 1 <= levels and alpha < 32 * error:
+                yield composite(op, low, high, alpha, degrees)
+    for make, start, steps in _iterations(op, levels):
+        yield from _least(lambda n, m=make, s=steps: m(op, low, high, n, s), degrees_by_products(start), error)
+
+
+@lru_cache(maxsize=64)
+def degrees_by_products(levels: int, parity: Parity = Parity.ALL) -> tuple[int, ...]:
+    """For each count of products that occurs below degree 2^levels, the largest degree with it; ascending."""
+    step = 1 if parity is Parity.ALL else 2
+    pattern = [1.0 if parity is Parity.ALL or k % 2 == (parity is Parity.ODD) else 0.0 for k in range(1 << levels)]
+    counts = {n: products_of(tuple(pattern[: n + 1])) for n in range(1, 1 << levels) if step == 1 or pattern[n]}
+    ordered = sorted(counts, reverse=True)
+    fewest = [n for at, n in enumerate(ordered) if all(counts[n] < counts[other] for other in ordered[:at])]
+    return tuple(reversed(fewest))
+
+
+def _least(make: Callable[[int], Fit], degrees: tuple[int, ...], error: float) -> Iterator[Fit]:
+    """The certified fit of the smallest degree whose error is small enough; nothing when the largest is not."""
+    if not degrees or _measured(make(degrees[-1])) > error:
+        return
+    below, good = -1, len(degrees) - 1
+    while good - below > 1:
+        middle = (below + good) // 2
+        below, good = (below, middle) if _measured(make(degrees[middle])) <= error else (middle, good)
+    fits = (certified(make(degree)) for degree in degrees[good : good + 2])
+    yield from (fit for fit in fits if fit.error <= error)
+
+
+def _measured(fit: Fit) -> float:
+    """The largest error at Chebyshev points: below the certified one by a few hundredths."""
+    x = (fit.low + fit.high) / 2 + (fit.high - fit.low) / 2 * np.cos(np.linspace(0, np.pi, 8 * fit.degree + 9))
+    joints = [joint for joint in FACTS[type(fit.op)].joints(fit.op) if fit.low < joint < fit.high]
+    x = np.concatenate([x, joints])
+    with np.errstate(all="ignore"):
+        gap = np.abs(fit(x) - evaluate(fit.op, x))
+        return float((gap / np.abs(evaluate(fit.op, x)) if fit.relative else gap).max()) * 1.01
+
+
+def _parities(op: Op, low: float, high: float, levels: int) -> tuple[Parity, ...]:
+    """Structures worth trying: the function's own on a symmetric interval, all degrees on the interval as it is."""
+    facts = FACTS[type(op)]
+    own = Parity.EVEN if facts.even_beside else Parity.ODD if facts.odd_beside else None
+    if own is None or low >= 0 or high <= 0:
+        return (Parity.ALL,)
+    ratio = min(-low, high) / max(-low, high)
+    if ratio >= NEARLY_SYMMETRIC:
+        return (own,)
+    return (Parity.ALL,) if levels > 7 else (own, Parity.ALL)
+
+
+Iteration = Callable[[Op, float, float, int, int], Fit]
+
+
+def _iterations(op: Op, levels: int) -> Iterator[tuple[Iteration, int, int]]:
+    """The iterations that end at these levels: how to make them, the levels they start from, their steps."""
+    for start in SMALL_STARTS:
+        left = levels - start
+        if isinstance(op, Exp) and left >= 1:
+            yield squaring, start, left
+        elif isinstance(op, Reciprocal) and left >= 3:
+            yield goldschmidt, start, left - 1
+        elif isinstance(op, Pow) and op.exponent == -0.5 and left >= 3 and left % 3 == 0:
+            yield newton, start, left // 3
+
+
+def polynomial(op: Op, low: float, high: float, degree: int) -> Fit:
+    """The minimax polynomial of the degree, certified."""
+    check_domain(op, low, high)
+    return certified(_polynomial(op, low, high, degree))
+
+
+@lru_cache(maxsize=4096)
+def _polynomial(op: Op, low: float, high: float, degree: int, parity: Parity = Parity.ALL) -> Fit:
+    """One minimax polynomial. With a parity on the interval made symmetric, the line beside it added."""
+    facts = FACTS[type(op)]
+    if parity is not Parity.ALL:
+        reach = max(-low, high)
+        low, high = -reach, reach
+    slope = facts.even_beside(op) if parity is Parity.EVEN and facts.even_beside else 0.0
+    constant = facts.odd_beside(op) if parity is Parity.ODD and facts.odd_beside else 0.0
+    series = minimax(
+        lambda x: evaluate(op, x) - slope * x - constant,
+        max(degree, 1),
+        low,
+        high,
+        parity=parity,
+        joints=facts.joints(op),
+        weight=_weight(op, facts),
+    )
+    coefficients = list(series.coefficients)
+    coefficients[0] += constant
+    coefficients[1] += slope * (high - low) / 2
+    return Fit(op, low, high, Method.MINIMAX, (replace(series, coefficients=tuple(coefficients)),))
+
+
+def _weight(op: Op, facts: Facts) -> Callable[[Reals], Reals] | None:
+    return (lambda x: 1 / np.abs(evaluate(op, x))) if facts.relative else None
+
+
+@lru_cache(maxsize=512)
+def composite(op: Op, low: float, high: float, alpha: float, degrees: tuple[int, ...]) -> Fit:
+    """a x + b x sign(x): the rectifiers and |x|, by the sign on the interval made symmetric."""
+    reach = max(-low, high)
+    left, right = evaluate(op, np.array([-1.0, 1.0]))
+    *stages, last = sign(alpha, degrees).stages
+    last = last.scaled(float(right + left) / 2, float(right - left) / 2)
+    first, *rest = (*stages, last)
+    return certified(Fit(op, -reach, reach, Method.COMPOSITE, (first.on(-reach, reach), *rest)))
+
+
+@lru_cache(maxsize=512)
+def squaring(op: Op, low: float, high: float, degree: int, steps: int) -> Fit:
+    """exp(x / 2^steps), squared as often."""
+
+    def weight(x: Reals) -> Reals:
+        return np.asarray(np.maximum(np.exp((x - high) * (1 - 0.5**steps)), SMALLEST_WEIGHT))
+
+    series = minimax(lambda x: evaluate(op, x / 2.0**steps), degree, low, high, weight=weight)
+    return Fit(op, low, high, Method.SQUARING, (series,), steps)
+
+
+@lru_cache(maxsize=512)
+def goldschmidt(op: Op, low: float, high: float, degree: int, steps: int) -> Fit:
+    """1 / x from the polynomial that makes |1 - x p(x)| smallest."""
+    return replace(_polynomial(op, low, high, degree), method=Method.GOLDSCHMIDT, steps=steps)
+
+
+@lru_cache(maxsize=512)
+def newton(op: Op, low: float, high: float, degree: int, steps: int) -> Fit:
+    """1 / sqrt(x) from the polynomial with the smallest relative error, over 2^steps."""
+    start = _polynomial(op, low, high, degree).stages[0].scaled(0.5**steps)
+    return Fit(op, low, high, Method.NEWTON, (start,), steps)
+
+
+@lru_cache(maxsize=4096)
+def certified(fit: Fit) -> Fit:
+    """The fit with its certified error; infinite where values overflow."""
+    with np.errstate(all="ignore"):
+        size = max(1.0, float(np.abs(fit(np.array([fit.low, fit.high]))).max()))
+        rounding = composed_rounding(fit.stages) * max(abs(fit.low), abs(fit.high)) if len(fit.stages) > 1 else (
+            fit.stages[0].rounding()
+        )
+        rounding *= 1.0 if fit.method in (Method.MINIMAX, Method.COMPOSITE) else size * 4.0**fit.steps
+        error = certified_error(fit.op, Approximant(fit, fit.degree, rounding), fit.low, fit.high)
+    return replace(fit, error=error if isfinite(error) else inf)
+
+
+def exact_degree(op: Op, low: float, high: float) -> int | None:
+    """The degree of the function on the interval when it is a polynomial there; None when it is not."""
+    only, *others = pieces(op, low, high)
+    return None if others or only.magnitude is not None else only.degree
+

@@ -1,0 +1,117 @@
+"""Write softmax and normalisations by sums, products and functions of one element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from enclair.compiler.ir.graph import Array, Graph, Node, Rewriter, Value, rewrite
+from enclair.compiler.ir.ops.activations import Exp, Softmax
+from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Reciprocal, Sub
+from enclair.compiler.ir.ops.normalisation import GroupNorm, LayerNormalization
+from enclair.compiler.ir.ops.reductions import ReduceMax, ReduceSum
+from enclair.compiler.ir.ops.shape import Reshape
+from enclair.compiler.ir.public import public_constant
+from enclair.compiler.ir.stages import Stage
+from enclair.compiler.ir.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class LowerNormalisations:
+    """Exact but for float64's rounding. n is how many elements are normalised together.
+
+    Softmax(axis=a) %x              ->  %e = Exp() (%x - shift);  Mul() %e (Reciprocal() (ReduceSum(axes=(a,)) %e))
+    LayerNormalization(axis=a) %x %gamma %beta
+                                    ->  %c = %x - ReduceSum(%x) / n;  %r = Pow(exponent=-0.5) (ReduceSum(%c %c) / n + epsilon)
+                                        (%c gamma) %r + beta
+    GroupNorm(groups=g) %x ...      ->  the same on a Reshape of %x
+
+    gamma goes beside what is centred and not beside the result: the way through the root is the longer one.
+    ``shifts`` gives the number to subtract for a softmax, by the name of its result; of those that are not in it the
+    maximum of each row is subtracted.
+    """
+
+    produces: ClassVar[Stage] = Stage.TENSOR
+
+    shifts: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The rewritten graph."""
+        return rewrite(graph, self._visit)
+
+    def _visit(self, graph: Rewriter, node: Node, args: tuple[Value, ...]) -> Value | None:
+        match node.op:
+            case Softmax():
+                return self._softmax(graph, node, node.op.axis, args[0])
+            case LayerNormalization():
+                axes = tuple(range(node.op.axis, len(_shape(args[0]))))
+                gamma, beta = (graph.arrays.get(arg.name) for arg in args[1:])
+                if gamma is None or beta is None:
+                    return None
+                normal = _standardised(graph, node, args[0], axes, node.op.epsilon, gamma)
+                return _shifted(graph, node, normal, beta)
+            case GroupNorm():
+                return _group_norm(graph, node, node.op, args)
+            case _:
+                return None
+
+    def _softmax(self, graph: Rewriter, node: Node, axis: int, x: Value) -> Value:
+        origin = node.origin
+        if node.out.name in self.shifts:
+            shift = graph.constant(f"{node.out.name}.shift", np.array(-self.shifts[node.out.name]))
+            shifted = graph.add(Add(), x, shift, origin=origin)
+        else:
+            shifted = graph.add(Sub(), x, graph.add(ReduceMax((axis,), True), x, origin=origin), origin=origin)
+        powers = graph.add(Exp(), shifted, origin=origin)
+        total = graph.add(ReduceSum((axis,), True), powers, origin=origin)
+        inverse = graph.add(Reciprocal(), total, origin=origin)
+        return graph.add(Mul(), powers, inverse, name=node.out.name, origin=origin)
+
+
+def _standardised(
+    graph: Rewriter, node: Node, x: Value, axes: tuple[int, ...], epsilon: float, gamma: Array
+) -> Value:
+    """gamma (x - mean) / sqrt(variance + epsilon)."""
+    share = public_constant(graph, f"{node.out.name}.share", np.array(1 / prod(_shape(x)[axis] for axis in axes)))
+    mean = _mean(graph, node, x, axes, share)
+    centred = graph.add(Sub(), x, mean, origin=node.origin)
+    variance = _mean(graph, node, graph.add(Mul(), centred, centred, origin=node.origin), axes, share)
+    floor = graph.constant(f"{node.out.name}.epsilon", np.array(epsilon))
+    root = graph.add(Pow(-0.5), graph.add(Add(), variance, floor, origin=node.origin), origin=node.origin)
+    if not (gamma == 1).all():
+        centred = graph.add(Mul(), centred, graph.constant(f"{node.out.name}.gamma", gamma), origin=node.origin)
+    return graph.add(Mul(), centred, root, origin=node.origin)
+
+
+def _mean(graph: Rewriter, node: Node, x: Value, axes: tuple[int, ...], share: Value) -> Value:
+    total = graph.add(ReduceSum(axes, True), x, origin=node.origin)
+    return graph.add(Mul(), total, share, origin=node.origin)
+
+
+def _shifted(graph: Rewriter, node: Node, x: Value, beta: Array) -> Value:
+    addend = graph.constant(f"{node.out.name}.beta", beta)
+    return graph.add(Add(), x, addend, name=node.out.name, origin=node.origin)
+
+
+def _group_norm(graph: Rewriter, node: Node, op: GroupNorm, args: tuple[Value, ...]) -> Value | None:
+    """The groups as rows, then back; gamma and beta per channel."""
+    gamma, beta = (graph.arrays.get(arg.name) for arg in args[1:])
+    if gamma is None or beta is None:
+        return None
+    shape = _shape(args[0])
+    rows = graph.add(Reshape((shape[0], op.groups, prod(shape[1:]) // op.groups)), args[0], origin=node.origin)
+    normal = graph.add(
+        Reshape(shape), _standardised(graph, node, rows, (2,), op.epsilon, np.ones(1)), origin=node.origin
+    )
+    per_channel = (-1, *(1,) * (len(shape) - 2))
+    gain = graph.constant(f"{node.out.name}.gamma", gamma.reshape(per_channel))
+    scaled = graph.add(Mul(), normal, gain, origin=node.origin)
+    return _shifted(graph, node, scaled, beta.reshape(per_channel))
+
+
+def _shape(value: Value) -> tuple[int, ...]:
+    return value.type.shape if isinstance(value.type, TensorType) else ()

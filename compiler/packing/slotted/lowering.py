@@ -1,0 +1,77 @@
+"""A map between two layouts as a linear transform with baby and giant steps and sums of copies, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from enclair.compiler.ir.slot_layouts import Slotted
+from enclair.compiler.packing.slotted.diagonals import Keys, Source, Transform, periods
+from enclair.compiler.packing.slotted.maps import LinearMap
+from enclair.compiler.packing.slotted.rotation_costs import RotationCosts, Steps, choose_baby_steps
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """How a map is computed: nothing at all (``transform`` None), or a transform and rotations that add up copies."""
+
+    transform: Transform | None
+    baby_steps: int
+    steps: Steps
+    sums: tuple[int, ...]
+    milliseconds: float
+
+    def rotations(self) -> set[int]:
+        """The rotations that need keys."""
+        if self.transform is None:
+            return set()
+        keys = self.transform.keys()
+        baby = keys.rotations % self.baby_steps if self.baby_steps else keys.rotations
+        used = {*baby.tolist(), *(keys.rotations - baby).tolist(), *self.sums}
+        return used - {0}
+
+
+FREE = Lowered(None, 0, Steps(0, 0, 0, 0, 0), (), 0.0)
+
+
+@dataclass
+class Lowerings:
+    """Lowers maps, and remembers what it found.
+
+    Args:
+        slots: of a ciphertext.
+        costs: of the ring, for 8 limbs and others.
+    """
+
+    slots: int
+    costs: RotationCosts
+    _found: dict[tuple[int, Source, Slotted, RotationCosts], Lowered | None] = field(default_factory=dict)
+    _maps: list[LinearMap] = field(default_factory=list)
+    _keys: dict[tuple[int, Source, Slotted], tuple[Transform, Keys] | None] = field(default_factory=dict)
+
+    def lower(self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts) -> Lowered | None:
+        """The cheapest form; None where the layouts do not allow any."""
+        at = (id(map_), source, target, costs)
+        if at not in self._found:
+            self._maps.append(map_)  # keeps its id from being used again
+            self._found[at] = self._lower(map_, source, target, costs)
+        return self._found[at]
+
+    def _lower(self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts) -> Lowered | None:
+        if isinstance(source, Slotted) and map_.is_identity and source.viewed(target.shape) == target:
+            return FREE
+        if (found := self._transform(map_, source, target)) is None:
+            return None
+        transform, keys = found
+        strides = tuple({abs(s) for axis in target.axes for _, s, _ in axis.digits} - {0, 1})
+        baby_steps, steps = choose_baby_steps(keys.rows, keys.cols, keys.rotations, self.slots, costs, strides)
+        sums = transform.periods.sums
+        total = steps.milliseconds(costs) + len(sums) * target.count * (costs.rotate + costs.add)
+        return Lowered(transform, baby_steps, steps, sums, total)
+
+    def _transform(self, map_: LinearMap, source: Source, target: Slotted) -> tuple[Transform, Keys] | None:
+        at = (id(map_), source, target)
+        if at not in self._keys:
+            found = periods(source, target)
+            transform = None if found is None else Transform(map_, source, target, found)
+            self._keys[at] = None if transform is None else (transform, transform.keys())
+        return self._keys[at]

@@ -1,0 +1,114 @@
+"""Pack a graph of tensors of reals for CKKS: what the client encodes, what the server computes, what it decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from enclair.compiler.errors import PackingError
+from enclair.compiler.ir.graph import Builder, Graph
+from enclair.compiler.ir.ops.ckks import PackReals, UnpackReals
+from enclair.compiler.ir.stages import Stage
+from enclair.compiler.ir.types import CkksType, RealSlotsType
+from enclair.compiler.ir.verify import verify
+from enclair.compiler.packing.slotted.diagonals import Source
+from enclair.compiler.packing.slotted.emit import Emitter, upload_name
+from enclair.compiler.packing.slotted.linear_ops import shape_of
+from enclair.compiler.packing.slotted.regions import Regions
+from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
+from enclair.compiler.packing.slotted.search import Search
+
+
+@dataclass(frozen=True, slots=True)
+class PackingOptions:
+    """What packing may do.
+
+    Args:
+        width: states that the search keeps after each step.
+        skews: whether clients may encode skewed copies.
+    """
+
+    width: int = 12
+    skews: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A packed program.
+
+    Args:
+        prologue: the client's: tensors to slot vectors.
+        server: PACKED.
+        client: slot vectors to tensors.
+        layouts: of every value that the server holds, by the name it has in the graph of tensors.
+        rotations: those that need keys.
+        milliseconds: estimated.
+    """
+
+    prologue: Graph
+    server: Graph
+    client: Graph
+    layouts: Mapping[str, Source] = field(repr=False)
+    rotations: tuple[int, ...]
+    milliseconds: float
+
+
+def pack(
+    graph: Graph, slots: int, costs: RotationCosts | None = None, options: PackingOptions | None = None
+) -> Packed:
+    """Pack a graph of tensors of reals whose only nonlinear ops are polynomials and products.
+
+    Raises:
+        PackingError: an op has no packed form, or a value none in ciphertexts of so many slots.
+    """
+    options = options or PackingOptions()
+    regions = Regions(graph)
+    steps = regions.run()
+    inputs = {value.name: shape_of(value) for value in graph.inputs}
+    outputs = tuple(value.name for value in graph.outputs)
+    search = Search(steps, inputs, outputs, slots, costs or RotationCosts(), options.width, options.skews)
+    chosen = search.run()
+    emitter = Emitter(search, chosen, Builder("server", list(regions.shapes)))
+    server = emitter.run(tuple(inputs), outputs)
+    verify(server, Stage.PACKED)
+    prologue, client = _prologue(graph, chosen.layouts), _client(graph, server, chosen.layouts)
+    layouts = {name: value.layout for name, value in emitter.values.items()}
+    return Packed(prologue, server, client, layouts, tuple(sorted(emitter.rotations)), chosen.milliseconds)
+
+
+def candidates(
+    graph: Graph, slots: tuple[int, ...], costs: RotationCosts | None = None, options: PackingOptions | None = None
+) -> Iterator[tuple[int, Packed]]:
+    """The packed program for each number of slots that has one, cheapest estimate first."""
+    found: list[tuple[int, Packed]] = []
+    failure: PackingError | None = None
+    for count in slots:
+        try:
+            found.append((count, pack(graph, count, costs, options)))
+        except PackingError as error:
+            failure = error
+    if not found and failure is not None:
+        raise failure
+    yield from sorted(found, key=lambda pair: pair[1].milliseconds)
+
+
+def _prologue(graph: Graph, layouts: Mapping[str, Source]) -> Graph:
+    builder = Builder("client0")
+    inputs = [builder.input(value.name, value.type) for value in graph.inputs]
+    packed = [builder.add(PackReals(layouts[v.name]), v, name=upload_name(v.name)) for v in inputs]
+    made = builder.build(sorted(packed, key=lambda value: value.name))
+    verify(made, Stage.CLIENT)
+    return made
+
+
+def _client(graph: Graph, server: Graph, layouts: Mapping[str, Source]) -> Graph:
+    builder = Builder("client1")
+    outputs = []
+    for value, cipher in zip(graph.outputs, server.outputs, strict=True):
+        if not isinstance(cipher.type, CkksType):
+            raise PackingError(value.name, f"is {cipher.type} on the server")
+        slots = builder.input(cipher.name, RealSlotsType(cipher.type.count, cipher.type.slots))
+        outputs.append(builder.add(UnpackReals(layouts[value.name]), slots, name=value.name))
+    made = builder.build(outputs)
+    verify(made, Stage.CLIENT)
+    return made

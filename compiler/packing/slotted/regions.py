@@ -1,0 +1,308 @@
+"""A graph of tensors as few steps: sums of linear maps of values, polynomials of values, products of values.
+
+Every chain of linear ops between two nonlinear ones becomes one map for each value it starts from, unless a value in
+between is read more than once or the composition has many more nonzeros than its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+
+from enclair.compiler.errors import PackingError
+from enclair.compiler.ir.graph import Array, Graph, Node, Value
+from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Sub
+from enclair.compiler.ir.ops.linear import MatMul
+from enclair.compiler.ir.ops.polynomial import Polynomial
+from enclair.compiler.ir.ops.shape import Concat
+from enclair.compiler.packing.slotted.linear_ops import MOVES, AffineOp, affine_op, expansion, shape_of
+from enclair.compiler.packing.slotted.maps import (
+    LinearMap,
+    Shape,
+    composed_nonzeros,
+    identity,
+    identity_map,
+    matrix,
+)
+
+MOST_NONZEROS = 1 << 23
+"""Of a map whose factors must be multiplied out."""
+MOST_GROWTH = 4.0
+"""How many times the nonzeros of its parts a composition may have."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AffineStep:
+    """``out`` = the sum of maps of values, plus ``bias``."""
+
+    out: str
+    shape: Shape
+    terms: tuple[tuple[str, LinearMap], ...]
+    bias: Array | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolynomialStep:
+    """``out`` = a polynomial of each element of ``argument``."""
+
+    out: str
+    shape: Shape
+    argument: str
+    op: Polynomial
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProductStep:
+    """``out`` = x times y, element by element, then summed over the first axis, of extent ``sums``."""
+
+    out: str
+    shape: Shape
+    left: str
+    right: str
+    sums: int
+    origin: str
+
+
+Step: TypeAlias = AffineStep | PolynomialStep | ProductStep
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Shapes of the values that a program starts from, by name."""
+
+    shapes: Mapping[str, Shape]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Affine:
+    """A value that is not computed yet: maps of computed ones, and a constant."""
+
+    shape: Shape
+    terms: dict[str, LinearMap]
+    bias: Array | None
+
+    @property
+    def nonzeros(self) -> int:
+        return sum(map_.nonzeros for map_ in self.terms.values())
+
+    @property
+    def is_move(self) -> bool:
+        """Whether it costs nothing to compute it again."""
+        return all(map_.nonzeros <= max(prod(map_.shape_in), prod(map_.shape_out)) for map_ in self.terms.values())
+
+
+@dataclass(slots=True)
+class Regions:
+    """Cuts a graph into steps.
+
+    Args:
+        graph: of tensors of reals, without nonlinear ops but polynomials and products.
+    """
+
+    graph: Graph
+    steps: list[Step] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    _pending: dict[str, _Affine] = field(default_factory=dict)
+
+    def run(self) -> list[Step]:
+        """The steps, in order; each output of the graph is made by one of them.
+
+        Raises:
+            PackingError: an op has no packed form.
+        """
+        for value in self.graph.inputs:
+            self.shapes[value.name] = shape_of(value)
+        readers = self.graph.consumers()
+        for node in self.graph.nodes:
+            self._visit(node)
+            if self._needs_computing(node, readers[node.out.name]):
+                self._computed(node.out.name, node.origin)
+        for value in self.graph.outputs:
+            self._computed(value.name, "")
+        return self.steps
+
+    def _needs_computing(self, node: Node, readers: list[Node]) -> bool:
+        """A value read more than once is computed, unless all that reads it only moves elements."""
+        value = self._pending.get(node.out.name)
+        if value is None or len(readers) < 2 or value.is_move:
+            return False
+        return not all(isinstance(reader.op, MOVES) for reader in readers)
+
+    def _visit(self, node: Node) -> None:
+        name = node.out.name
+        if all(self.graph.is_constant(arg) for arg in node.args):
+            raise PackingError(name, "is computed from constants alone: fold constants first")
+        if (affine := affine_op(self.graph, node)) is not None:
+            self._pending[name] = self._applied(node, affine)
+        elif isinstance(node.op, Add | Sub):
+            sign = 1.0 if isinstance(node.op, Add) else -1.0
+            left, right = (self._broadcast(arg, shape_of(node.out)) for arg in node.args)
+            self._pending[name] = _summed(left, right, sign)
+        elif isinstance(node.op, Concat):
+            self._pending[name] = self._concatenated(node)
+        else:
+            self._nonlinear(node)
+
+    def _nonlinear(self, node: Node) -> None:
+        name, shape = node.out.name, shape_of(node.out)
+        match node.op:
+            case Polynomial():
+                argument = self._computed(node.args[0].name, node.origin)
+                self._append(PolynomialStep(name, shape, argument, node.op, node.origin))
+            case Pow(exponent=2.0):
+                argument = self._computed(node.args[0].name, node.origin)
+                self._append(ProductStep(name, shape, argument, argument, 1, node.origin))
+            case Mul():
+                left, right = (self._operand(arg, expansion(shape_of(arg), shape), node) for arg in node.args)
+                self._append(ProductStep(name, shape, left, right, 1, node.origin))
+            case MatMul():
+                self._matrix_product(node, shape)
+            case _:
+                raise PackingError(
+                    name, f"{type(node.op).__name__} has no form on CKKS slots: approximate it by polynomials first"
+                )
+
+    def _append(self, step: Step) -> None:
+        self.shapes[step.out] = step.shape
+        self.steps.append(step)
+
+    def _matrix_product(self, node: Node, shape: Shape) -> None:
+        """sum_k x[i, k] y[k, j]: both spread to (k, ..., i, j), multiplied, and summed over k."""
+        left, right = node.args
+        inner = shape_of(left)[-1]
+        operands = (spread_left(shape_of(left), shape_of(right)), spread_right(shape_of(left), shape_of(right)))
+        names = [self._operand(arg, map_, node) for arg, map_ in zip(node.args, operands, strict=True)]
+        self._append(ProductStep(node.out.name, shape, names[0], names[1], inner, node.origin))
+
+    def _operand(self, value: Value, map_: LinearMap, node: Node) -> str:
+        """The name of an operand as its product needs it: the value itself, or a map of it."""
+        if map_.is_identity and map_.shape_in == map_.shape_out:
+            return self._computed(value.name, node.origin)
+        name = f"{value.name}.for.{node.out.name}"
+        while name in self.shapes:
+            name += "'"
+        self._pending[name] = self._mapped(value, AffineOp(0, map_))
+        return self._computed(name, node.origin)
+
+    def _affine(self, value: Value) -> _Affine:
+        """A value as maps of computed ones."""
+        if (pending := self._pending.get(value.name)) is not None:
+            return pending
+        shape = self.shapes[value.name]
+        return _Affine(shape, {value.name: identity_map(shape, shape)}, None)
+
+    def _applied(self, node: Node, op: AffineOp) -> _Affine:
+        return self._mapped(node.args[op.argument], op)
+
+    def _mapped(self, value: Value, op: AffineOp) -> _Affine:
+        """An op on a value: composed with how the value is made, or on the value computed first."""
+        inner = self._affine(value)
+        if not _composes(op.map, inner):
+            self._computed(value.name, "")
+            inner = self._affine(value)
+        terms = {name: op.map.after(map_) for name, map_ in inner.terms.items()}
+        bias = op.bias
+        if inner.bias is not None:
+            moved = op.map.apply(inner.bias)
+            bias = moved if bias is None else moved + bias
+        return _Affine(op.map.shape_out, terms, bias)
+
+    def _broadcast(self, value: Value, shape: Shape) -> _Affine:
+        if self.graph.is_constant(value):
+            return _Affine(shape, {}, np.broadcast_to(self.graph.constant(value), shape))
+        return self._mapped(value, AffineOp(0, expansion(shape_of(value), shape)))
+
+    def _concatenated(self, node: Node) -> _Affine:
+        """Each argument goes to its part of the result."""
+        op, out = node.op, shape_of(node.out)
+        if not isinstance(op, Concat):
+            raise PackingError(node.out.name, "is no Concat")
+        total = _Affine(out, {}, None)
+        start = 0
+        for arg in node.args:
+            shape = shape_of(arg)
+            placed = _placement(shape, out, op.axis, start)
+            start += shape[op.axis]
+            if self.graph.is_constant(arg):
+                part = _Affine(out, {}, placed.apply(self.graph.constant(arg)))
+            else:
+                part = self._mapped(arg, AffineOp(0, placed))
+            total = _summed(total, part, 1.0)
+        return total
+
+    def _computed(self, name: str, origin: str) -> str:
+        """Make sure that a value is computed; its name."""
+        pending = self._pending.pop(name, None)
+        if pending is not None:
+            self._append(AffineStep(name, pending.shape, tuple(pending.terms.items()), pending.bias, origin))
+        return name
+
+
+def _composes(outer: LinearMap, inner: _Affine) -> bool:
+    """Whether a map may be composed with how its argument is made."""
+    for map_ in inner.terms.values():
+        if map_.is_identity or outer.is_identity:
+            continue
+        expected = composed_nonzeros(outer, map_)
+        merges = map_.split_out != outer.split_in
+        if expected > MOST_GROWTH * (outer.nonzeros + map_.nonzeros) or (merges and expected > MOST_NONZEROS):
+            return False
+    return True
+
+
+def _summed(left: _Affine, right: _Affine, sign: float) -> _Affine:
+    """left + sign right."""
+    terms = dict(left.terms)
+    for name, map_ in right.terms.items():
+        signed = map_ if sign == 1.0 else map_.times(sign)
+        terms[name] = terms[name].plus(signed) if name in terms else signed
+    if right.bias is None:
+        return _Affine(left.shape, terms, left.bias)
+    bias = sign * right.bias if left.bias is None else left.bias + sign * right.bias
+    return _Affine(left.shape, terms, bias)
+
+
+def _placement(shape: Shape, out: Shape, axis: int, start: int) -> LinearMap:
+    """The argument at its place along the axis of a concatenation."""
+    factors = [identity(n) for n in shape]
+    rows = np.zeros((out[axis], shape[axis]))
+    rows[start + np.arange(shape[axis]), np.arange(shape[axis])] = 1
+    factors[axis] = matrix(rows)
+    return LinearMap(shape, out, (tuple(factors),))
+
+
+def spread_left(left: Shape, right: Shape) -> LinearMap:
+    """x [..., i, k] -> [k, ..., i, j]: copies along j, the inner axis first."""
+    leading = np.broadcast_shapes(left[:-2], right[:-2])
+    return _spread(left, leading, left[-1], left[-2], right[-1], inner_last=True)
+
+
+def spread_right(left: Shape, right: Shape) -> LinearMap:
+    """y [..., k, j] -> [k, ..., i, j]: copies along i, the inner axis first."""
+    leading = np.broadcast_shapes(left[:-2], right[:-2])
+    return _spread(right, leading, left[-1], left[-2], right[-1], inner_last=False)
+
+
+def _spread(shape: Shape, leading: Shape, inner: int, rows: int, columns: int, *, inner_last: bool) -> LinearMap:
+    """A selection on the flat tensor."""
+    out = (inner, *leading, rows, columns)
+    positions = np.arange(prod(shape)).reshape(shape)
+    ordered = np.moveaxis(positions, -1, 0)[..., None] if inner_last else np.moveaxis(positions, -2, 0)[..., None, :]
+    lead = (1,) * (len(leading) - len(shape) + 2)
+    aligned = ordered.reshape(inner, *lead, *ordered.shape[1:])
+    source = np.broadcast_to(aligned, out).reshape(-1)
+    factor = matrix(np.zeros((0, 0))) if not source.size else _selection_matrix(source, prod(shape))
+    return LinearMap(shape, out, ((factor,),))
+
+
+def _selection_matrix(source: Array, extent: int) -> object:
+    import scipy.sparse as sp
+
+    rows = np.arange(source.size)
+    return matrix(sp.coo_array((np.ones(source.size), (rows, source)), shape=(source.size, extent)))

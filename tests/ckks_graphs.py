@@ -158,7 +158,7 @@ def inputs_of(graph: Graph, seed: int = 0) -> dict[str, Array]:
     return {v.name: rng.uniform(-1, 1, size=(count_of(v), v.type.slots)) for v in graph.inputs}  # type: ignore[union-attr]
 
 
-def parameters_for(graph: Graph, ring_dim: int = 2 * SLOTS, scale_bits: int = 40, **options: bool) -> CkksParameters:
+def parameters_for(graph: Graph, ring_dim: int = 2 * SLOTS, scale_bits: int = 40) -> CkksParameters:
     """Insecure parameters with the levels that a graph without polynomials needs."""
-    levels = max(LevelPlan(graph, **options).depth, LEAST_LEVELS)
+    levels = max(LevelPlan(graph).depth, LEAST_LEVELS)
     return CkksParameters(ring_dim, levels, scale_bits, 50, levels + 1, INSECURE)

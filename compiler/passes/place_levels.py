@@ -39,36 +39,35 @@ class PlaceLevels:
         %p = MultiplyCiphers() %x %y                %p: level 2 = MultiplyCiphers() %x %y
         %q = MultiplyCiphers() %u %v        ->      %q: level 2 = MultiplyCiphers() %u %v
         %s = AddCiphers() %p %q                     %sum: level 2 = AddCiphers() %p %q
-                                                    %rescale: level 1 = Rescale(prime=q2) %sum
-                                                    %s: level 1 = Relinearise() %rescale
+                                                    %two: level 2 = Relinearise() %sum
+                                                    %s: level 1 = Rescale(prime=q2) %two
+
+    Rescaling comes last: the rounding of a third part would be multiplied by the square of the secret.
 
     Levels and scales are those of ``LevelPlan`` and ``ScalePlan``; inputs get the level at which they are needed.
     Values do not change.
 
     Args:
         parameters: with the levels that the graph needs.
-        answer_scale: outputs that are sums of products with plaintexts stay at level 0 with this scale, without a
-            rescale: one level less. None rescales them.
     """
 
     produces: ClassVar[Stage] = Stage.LEVELED
 
     parameters: CkksParameters
-    answer_scale: float | None = None
 
     def __call__(self, graph: Graph) -> Graph:
         """The LEVELED graph."""
-        return _Placing(graph, self.parameters, self.answer_scale).place()
+        return _Placing(graph, self.parameters).place()
 
 
 class _Placing(Rewriter):
     """Builds the LEVELED graph, value by value; what is within a sum is made where the sum is."""
 
-    def __init__(self, graph: Graph, parameters: CkksParameters, answer_scale: float | None) -> None:
+    def __init__(self, graph: Graph, parameters: CkksParameters) -> None:
         super().__init__(graph)
         self.parameters = parameters
-        self.plan = LevelPlan(graph, unrescaled_answers=answer_scale is not None)
-        self.scales = ScalePlan(self.plan, parameters, answer_scale or 0.0)
+        self.plan = LevelPlan(graph)
+        self.scales = ScalePlan(self.plan, parameters)
         self.brought: dict[tuple[str, int, float | None], Value] = {}
         self.numbers: dict[float, Value] = {}
         self.origin = ""
@@ -153,36 +152,29 @@ class _Placing(Rewriter):
 
     def _sum(self, root: Value, sum_: Sum) -> Value:
         level, scale = self.plan.levels[root.name], self.scales.scale(root)
-        after = [s for s in sum_.values if level >= 0 and same_scale(_scale(self.new[s.value.name]), scale)]
+        after = [s for s in sum_.values if same_scale(_scale(self.new[s.value.name]), scale)]
         lifted = [s for s in sum_.values if s not in after]
         parts = [(s.times, self._bring(s.value, level)) for s in after]
         if sum_.products or lifted:
-            parts.append(self._of_products(root, sum_.products, lifted))
+            sign, total = self._of_products(root, sum_.products, lifted)
+            parts.append((sign, self._add(Rescale(self.parameters.primes[level + 1]), total)))
         total = self._total(parts)
         for sign, vectors in sum_.vectors:
             total = self._add(AddPlainVectors(), total, self._signed(self.new[vectors.name], sign))
         return total
 
     def _of_products(self, root: Value, products: Sequence[Summand], lifted: Sequence[Summand]) -> tuple[int, Value]:
-        """The sum of products, relinearised and rescaled, with its sign."""
-        level, scale = max(self.plan.levels[root.name] + 1, 0), self.scales.before_rescale(root)
+        """The sum of products, relinearised, with its sign."""
+        level, scale = self.plan.levels[root.name] + 1, self.scales.before_rescale(root)
         two = [self._by_plaintext(s, level, scale) for s in products if not _of_ciphers(s)]
         two += [self._times(self._bring(s.value, level), float(s.times), scale) for s in lifted]
         three = [(s.times, self._of_ciphers(s, level, scale)) for s in products if _of_ciphers(s)]
-        rescaled = self.plan.levels[root.name] >= 0
+        add = partial(self._add, AddCiphers())
         if not three:
-            return 1, self._rescaled(reduce(partial(self._add, AddCiphers()), two), rescaled)
+            return 1, reduce(add, two)
         sign = 1 if two or any(times >= 0 for times, _ in three) else -1
-        total = self._total([(sign * times, product) for times, product in three])
-        if two:
-            both = [(1, reduce(partial(self._add, AddCiphers()), two)), (1, self._add(Relinearise(), total))]
-            return 1, self._rescaled(self._total(both), rescaled)
-        if rescaled and rescale_first(self.parameters, level):
-            return sign, self._add(Relinearise(), self._rescaled(total, rescaled))
-        return sign, self._rescaled(self._add(Relinearise(), total), rescaled)
-
-    def _rescaled(self, value: Value, rescaled: bool) -> Value:
-        return self._add(Rescale(self.parameters.primes[_level(value)]), value) if rescaled else value
+        total = self._add(Relinearise(), self._total([(sign * times, product) for times, product in three]))
+        return sign, add(reduce(add, two), total) if two else total
 
     def _by_plaintext(self, summand: Summand, level: int, scale: float) -> Value:
         node = _product(summand)
@@ -237,19 +229,6 @@ class _Placing(Rewriter):
 
     def _add(self, op: Op, *args: Value) -> Value:
         return self.add(op, *args, origin=self.origin)
-
-
-def rescale_first(parameters: CkksParameters, level: int) -> bool:
-    """Whether rescaling three parts, then relinearising one prime less, takes fewer transforms than the opposite."""
-    primes = level + 1
-    return 3 * primes + _transforms(parameters, primes - 1) <= _transforms(parameters, primes) + 2 * primes
-
-
-def _transforms(parameters: CkksParameters, primes: int) -> int:
-    """Number-theoretic transforms of one key switch (Han and Ki, eprint 2019/688)."""
-    special = len(parameters.special_primes)
-    digits = -(-primes // parameters.digit_size)
-    return digits * (primes + special) + 2 * (primes + special)
 
 
 def _with_scale(op: Op, plain_scale: float) -> Op:

@@ -58,27 +58,23 @@ class LevelPlan:
 
     Args:
         graph: the graph.
-        unrescaled_answers: outputs that are sums of products with plaintexts stay at level 0 without a rescale, where
-            their scale must fit the first prime: a level less.
     """
 
-    def __init__(self, graph: Graph, *, unrescaled_answers: bool = False) -> None:
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.readers = graph.consumers()
         self.producers = graph.producers()
         self.outputs = {value.name for value in graph.outputs}
-        self.unrescaled_answers = unrescaled_answers
 
     @cached_property
     def levels(self) -> Mapping[str, int]:
-        """Value name -> the level that its readers need; -1 for an answer that is not rescaled."""
-        levels = {value.name: -1 if self.stays_unrescaled(value) else 0 for value in self.graph.outputs}
+        """Value name -> the level that its readers need."""
+        levels = dict.fromkeys((value.name for value in self.graph.outputs), 0)
         for node in reversed(self.graph.nodes):
             level = levels[node.out.name] + isinstance(node.op, PRODUCTS)
             for arg in node.args:
                 if isinstance(arg.type, CkksType):
-                    least = level if self.is_inside(arg) else max(level, 0)
-                    levels[arg.name] = max(levels.get(arg.name, -1), least)
+                    levels[arg.name] = max(levels.get(arg.name, 0), level)
         return levels
 
     @property
@@ -98,14 +94,6 @@ class LevelPlan:
         while self.is_inside(node.out):
             node = self.readers[node.out.name][0]
         return node.out
-
-    def stays_unrescaled(self, value: Value) -> bool:
-        """Whether an output is left at level 0 without a rescale."""
-        made = self.producers.get(value.name)
-        if not self.unrescaled_answers or made is None or self.readers[value.name]:
-            return False
-        products = self.sum_of(made).products if isinstance(made.op, ADDITIVE + PRODUCTS) else ()
-        return bool(products) and all(isinstance(p.product.op, BY_PLAINTEXT) for p in products if p.product)
 
     def sum_of(self, root: Node) -> Sum:
         """What a sum adds; equal summands once, with how often. A product alone is the sum of itself."""

@@ -29,12 +29,10 @@ class ScalePlan:
     Args:
         plan: the levels.
         parameters: with at least as many levels.
-        answer_scale: of outputs that stay unrescaled at level 0.
     """
 
     plan: LevelPlan
     parameters: CkksParameters
-    answer_scale: float
     _scales: dict[str, float] = field(default_factory=dict)
 
     def canonical(self, value: Value) -> float:
@@ -49,8 +47,7 @@ class ScalePlan:
 
     def before_rescale(self, root: Value) -> float:
         """The scale of the products of a sum."""
-        level = self.plan.levels[root.name]
-        return self.answer_scale if level < 0 else self.scale(root) * self.parameters.primes[level + 1]
+        return self.scale(root) * self.parameters.primes[self.plan.levels[root.name] + 1]
 
     def is_strict(self, value: Value) -> bool:
         """Whether a reader needs exactly the scale that was planned (rules 1 and 2)."""
@@ -63,8 +60,6 @@ class ScalePlan:
 
     def _scale(self, value: Value) -> float:
         made = self.plan.producers.get(value.name)
-        if self.plan.levels[value.name] < 0:
-            return self.answer_scale
         if made is None or isinstance(made.op, ConcatCiphers):
             return self.canonical(value)
         if isinstance(made.op, MOVING):
@@ -110,8 +105,6 @@ class ScalePlan:
     def _natural(self, root: Value, sum_: Sum) -> float | None:
         """The scale that comes out by itself; None where summands differ."""
         level = self.plan.levels[root.name]
-        if level < 0:
-            return None
         if not sum_.products:
             return self._common([self.scale(s.value) for s in sum_.values])
         if any(self.plan.levels[s.value.name] <= level for s in sum_.values):

@@ -7,26 +7,21 @@ from collections import Counter
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from tests.ckks_graphs import SLOTS, inputs_of, packed_graphs, parameters_for
 
-from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.graph import Builder, Graph, Value
 from enclair.compiler.ir.ops.ciphers import AddCiphers, SubtractCiphers
-from enclair.compiler.ir.ops.ckks import AddPlainVectors, EvaluatePolynomial, MultiplyCiphers, MultiplyPlain
+from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, MultiplyCiphers, MultiplyPlain
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
-from enclair.compiler.passes.place_levels import PlaceLevels, rescale_first
-
-ANSWER_SCALE = 2.0**42
+from enclair.compiler.passes.place_levels import PlaceLevels
 
 
-def placed(graph: Graph, answer_scale: float | None = None) -> Graph:
-    parameters = parameters_for(graph, unrescaled_answers=answer_scale is not None)
-    leveled = PlaceLevels(parameters, answer_scale)(graph)
+def placed(graph: Graph) -> Graph:
+    leveled = PlaceLevels(parameters_for(graph))(graph)
     verify(leveled, Stage.LEVELED)
     return leveled
 
@@ -40,15 +35,15 @@ def ckks(value: Value) -> CkksType:
     return value.type
 
 
-@given(packed_graphs(most=10), st.sampled_from((None, ANSWER_SCALE)))
-def test_leveled_graphs_keep_values_and_never_run_out_of_levels(graph: Graph, answer_scale: float | None) -> None:
+@given(packed_graphs(most=10))
+def test_leveled_graphs_keep_values_and_never_run_out_of_levels(graph: Graph) -> None:
     expanded = ExpandPolynomials()(graph)
-    leveled = placed(expanded, answer_scale)
+    leveled = placed(expanded)
     inputs = inputs_of(graph)
     for name, want in run(expanded, inputs).items():
         np.testing.assert_allclose(run(leveled, inputs)[name], want, rtol=1e-12, atol=1e-12 * max(1, abs(want).max()))
     assert all(ckks(value).level == 0 for value in leveled.outputs)
-    levels = parameters_for(expanded, unrescaled_answers=answer_scale is not None).levels
+    levels = parameters_for(expanded).levels
     assert all((ckks(value).level or 0) <= levels for value in leveled.inputs)
 
 
@@ -126,23 +121,9 @@ def test_polynomials_take_the_fewest_levels(degree: int, relinearisations: int) 
     assert counted(leveled)["Relinearise"] == relinearisations
 
 
-def test_an_answer_that_is_not_rescaled_takes_a_level_less() -> None:
-    b = Builder("head")
-    x, c = b.input("x", CkksType(1, SLOTS)), b.constant("c", np.array([[0.3]]))
-    head = b.add(AddPlainVectors(), b.add(MultiplyPlain(), b.add(MultiplyCiphers(), x, x), c), c)
-    leveled = placed(b.build([head]), ANSWER_SCALE)
-    assert ckks(leveled.inputs[0]).level == 1
-    assert leveled.outputs[0].type == CkksType(1, SLOTS, 0, pytest.approx(ANSWER_SCALE))
-
-
 def test_what_nothing_cancels_stays() -> None:
     b = Builder("zero")
     x = b.input("x", CkksType(1, SLOTS))
     square = b.add(MultiplyCiphers(), x, x)
     graph = b.build([b.add(SubtractCiphers(), square, square, name="y")])
     assert not run(placed(graph), inputs_of(graph))["y"].any()
-
-
-def test_few_primes_relinearise_first_and_many_digits_rescale_first() -> None:
-    assert rescale_first(CkksParameters(2**15, 8, 40, 50, 9), 5)
-    assert not rescale_first(CkksParameters(2**16, 8, 40, 50, 1), 8)

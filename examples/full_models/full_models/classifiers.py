@@ -19,12 +19,12 @@ PIXELS, CLASSES = 28, 10
 class Mlp(nn.Module):
     """784 - 128 - 128 - 10 (Mohassel and Zhang, SecureML, S&P 2017)."""
 
-    def __init__(self, activation: Activation = Square) -> None:
+    def __init__(self, activation: Activation = Square, width: int = 128) -> None:
         super().__init__()
         self.flatten = nn.Flatten()
-        self.fc1, self.bn1, self.act1 = nn.Linear(PIXELS**2, 128), nn.BatchNorm1d(128), activation()
-        self.fc2, self.bn2, self.act2 = nn.Linear(128, 128), nn.BatchNorm1d(128), activation()
-        self.fc3 = nn.Linear(128, CLASSES)
+        self.fc1, self.bn1, self.act1 = nn.Linear(PIXELS**2, width), nn.BatchNorm1d(width), activation()
+        self.fc2, self.bn2, self.act2 = nn.Linear(width, width), nn.BatchNorm1d(width), activation()
+        self.fc3 = nn.Linear(width, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (batch, 1, 28, 28) to logits (batch, 10)."""
@@ -36,12 +36,12 @@ class Mlp(nn.Module):
 class Lola(nn.Module):
     """A convolution of 2 x 2 with stride 2 to 5 channels, 100 neurons (after Brutzkus et al., LoLa, ICML 2019)."""
 
-    def __init__(self, activation: Activation = Square) -> None:
+    def __init__(self, activation: Activation = Square, width: int = 100) -> None:
         super().__init__()
         self.conv1, self.bn1, self.act1 = nn.Conv2d(1, 5, 2, stride=2), nn.BatchNorm2d(5), activation()
         self.flatten = nn.Flatten()
-        self.fc1, self.bn2, self.act2 = nn.Linear(5 * 14 * 14, 100), nn.BatchNorm1d(100), activation()
-        self.fc2 = nn.Linear(100, CLASSES)
+        self.fc1, self.bn2, self.act2 = nn.Linear(5 * 14 * 14, width), nn.BatchNorm1d(width), activation()
+        self.fc2 = nn.Linear(width, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (batch, 1, 28, 28) to logits (batch, 10)."""
@@ -52,14 +52,14 @@ class Lola(nn.Module):
 class LeNet(nn.Module):
     """LeNet-5 with 32 and 64 channels and 512 neurons, strides in the place of pools (after EVA, PLDI 2020)."""
 
-    def __init__(self, activation: Activation = Square) -> None:
+    def __init__(self, activation: Activation = Square, channels: int = 32, width: int = 512) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(1, 32, 5, stride=2, padding=2), nn.BatchNorm2d(32)
-        self.conv2, self.bn2 = nn.Conv2d(32, 64, 5, stride=2, padding=2), nn.BatchNorm2d(64)
-        self.fc1, self.bn3 = nn.Linear(7 * 7 * 64, 512), nn.BatchNorm1d(512)
+        self.conv1, self.bn1 = nn.Conv2d(1, channels, 5, stride=2, padding=2), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2), nn.BatchNorm2d(2 * channels)
+        self.fc1, self.bn3 = nn.Linear(7 * 7 * 2 * channels, width), nn.BatchNorm1d(width)
         self.act1, self.act2, self.act3 = activation(), activation(), activation()
         self.flatten = nn.Flatten()
-        self.fc2 = nn.Linear(512, CLASSES)
+        self.fc2 = nn.Linear(width, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (batch, 1, 28, 28) to logits (batch, 10)."""

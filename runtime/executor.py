@@ -10,18 +10,15 @@ import numpy as np
 from enclair.compiler.ir.graph import Graph, Node, Value
 from enclair.compiler.ir.layouts import encoding_of
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.packed import (
-    AddCiphers,
     AddPlain,
-    ConcatCiphers,
     HideUnheld,
     LinearCombination,
     MaskSlots,
     PolynomialCombination,
-    SelectCiphers,
     SlotCombination,
-    SubtractCiphers,
 )
 from enclair.runtime.backends.interface import Evaluator
 from enclair.runtime.errors import RuntimeFailure, StateError

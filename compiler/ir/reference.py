@@ -9,7 +9,7 @@ import numpy as np
 
 from enclair.compiler.ir.errors import InputError
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
-from enclair.compiler.ir.types import TensorType
+from enclair.compiler.ir.types import CkksType, RealSlotsType, TensorType
 
 Observer: TypeAlias = Callable[[Node, tuple[Array, ...], Array], None]
 
@@ -17,7 +17,8 @@ Observer: TypeAlias = Callable[[Node, tuple[Array, ...], Array], None]
 def run(graph: Graph, inputs: Mapping[str, Array], observe: Observer | None = None) -> dict[str, Array]:
     """Execute the graph; returns its outputs by name.
 
-    Reals are float64, fixed point, slots and ciphertexts int64. A value is freed after its last use.
+    Reals, real slots and CKKS ciphertexts are float64; fixed point, slots and BFV ciphertexts int64. A value is freed
+    after its last use.
 
     Args:
         graph: at any stage.
@@ -54,5 +55,5 @@ def _checked(value: Value, inputs: Mapping[str, Array]) -> Array:
     array = np.asarray(inputs[value.name])
     if array.shape != shape_of(value):
         raise InputError(f"input {value.name!r} needs shape {shape_of(value)}, got {array.shape}")
-    is_real = isinstance(value.type, TensorType) and not value.type.is_fixed
+    is_real = isinstance(value.type, RealSlotsType | CkksType) or value.type == TensorType(shape_of(value))
     return np.asarray(array, dtype=np.float64 if is_real else np.int64, order="C")

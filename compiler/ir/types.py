@@ -1,4 +1,4 @@
-"""The types of values: real and fixed-point tensors, slot vectors in the clear, and ciphertexts.
+"""The types of values: real and fixed-point tensors, slot vectors in the clear, and ciphertexts of BFV and CKKS.
 
 A fixed-point value stores integers; ``scale_bits`` s says that the integer v stands for v / 2^s.
 """
@@ -79,10 +79,52 @@ class CipherType:
         return f"cipher<{self.count}x{self.slots}, 2^{-self.scale_bits}{_suffix(self.encoding)}>"
 
 
-Type: TypeAlias = TensorType | SlotsType | CipherType
+@dataclass(frozen=True, slots=True)
+class RealSlotsType:
+    """``count`` vectors of ``slots`` reals, in the clear on the client."""
+
+    count: int
+    slots: int
+
+    def __str__(self) -> str:
+        return f"real_slots<{self.count}x{self.slots}>"
+
+
+@dataclass(frozen=True, slots=True)
+class CkksType:
+    """``count`` CKKS ciphertexts of ``slots`` reals, on the server.
+
+    Args:
+        count: of ciphertexts.
+        slots: reals in one; half the ring dimension.
+        level: rescales that it can still take; None before levels are placed.
+        scale: a coefficient v of the plaintext stands for v / scale; None before levels are placed.
+        parts: polynomials of one ciphertext: two, or three for a product that is not yet relinearised.
+    """
+
+    count: int
+    slots: int
+    level: int | None = None
+    scale: float | None = None
+    parts: int = 2
+
+    def __str__(self) -> str:
+        placed = "" if self.level is None else f", level {self.level}, scale {self.scale!r}"
+        parts = "" if self.parts == 2 else f", parts {self.parts}"
+        return f"ckks<{self.count}x{self.slots}{placed}{parts}>"
+
+
+Type: TypeAlias = TensorType | SlotsType | CipherType | RealSlotsType | CkksType
+CiphersType: TypeAlias = CipherType | CkksType
+"""Ciphertexts of either scheme."""
 
 _EXTENTS = "[0-9]{1,12}(?:x[0-9]{1,12})*"
 _PATTERN = re.compile(rf"(real|fixed|slots|cipher)<((?:{_EXTENTS})?)(?:, 2\^(-?[0-9]{{1,6}}))?(, coefficients)?>")
+
+_REALS = re.compile(
+    r"(real_slots|ckks)<([0-9]{1,12})x([0-9]{1,12})"
+    r"(?:, level ([0-9]{1,4}), scale ([0-9]{1,40}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,3})?))?(?:, parts (3))?>"
+)
 
 
 def _suffix(encoding: Encoding) -> str:
@@ -91,6 +133,8 @@ def _suffix(encoding: Encoding) -> str:
 
 def parse_type(text: str) -> Type:
     """Read back what ``str`` of a type printed."""
+    if (reals := _REALS.fullmatch(text)) is not None:
+        return _parse_reals(text, reals)
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise ParseError(f"a type looks like real<1x3x8x8> or fixed<4, 2^-12>, got {text!r}")
@@ -103,4 +147,14 @@ def parse_type(text: str) -> Type:
     if kind in ("slots", "cipher") and exponent is not None and len(shape) == 2:
         encoding = Encoding.SLOTS if coefficients is None else Encoding.COEFFICIENTS
         return (SlotsType if kind == "slots" else CipherType)(shape[0], shape[1], -int(exponent), encoding)
+    raise ParseError(f"type {text!r} has the wrong number of parts for {kind}")
+
+
+def _parse_reals(text: str, match: re.Match[str]) -> RealSlotsType | CkksType:
+    kind, count, slots, level, scale, parts = match.groups()
+    if kind == "ckks":
+        at = (None, None) if level is None else (int(level), float(scale))
+        return CkksType(int(count), int(slots), at[0], at[1], int(parts or 2))
+    if level is None and parts is None:
+        return RealSlotsType(int(count), int(slots))
     raise ParseError(f"type {text!r} has the wrong number of parts for {kind}")

@@ -11,7 +11,8 @@ import numpy as np
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Builder, Graph, Value
 from enclair.compiler.ir.layouts import Layout, Tiles, encoding_of
-from enclair.compiler.ir.ops.packed import MaskSlots, SelectCiphers
+from enclair.compiler.ir.ops.ciphers import SelectCiphers
+from enclair.compiler.ir.ops.packed import MaskSlots
 from enclair.compiler.ir.types import CipherType
 from enclair.compiler.packing.blocks import slot_blockings
 from enclair.compiler.packing.copies import copies_for_masks

@@ -15,16 +15,8 @@ import numpy as np
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node, Value
 from enclair.compiler.ir.layouts import Layout, MaskedCopies, Tiles
-from enclair.compiler.ir.ops.packed import (
-    AddCiphers,
-    AddPlain,
-    ConcatCiphers,
-    LinearCombination,
-    MaskSlots,
-    SelectCiphers,
-    SlotCombination,
-    SubtractCiphers,
-)
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
 from enclair.compiler.ir.types import CipherType
 
 MOVES_AND_SUMS = (SelectCiphers, ConcatCiphers, AddPlain, AddCiphers, SubtractCiphers)

@@ -12,10 +12,11 @@ from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.ciphers import AddCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.fixed import Shift
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
-from enclair.compiler.ir.ops.packed import AddCiphers, AddPlain, LinearCombination, SubtractCiphers
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.packing.tiles import ONLY_MATRICES, Packed, scale_of, shape_of
 from enclair.compiler.planner.costs import StageCost

@@ -20,19 +20,11 @@ from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node, Value
 from enclair.compiler.ir.layouts import Axes, Layout, SlotSums, Tiles, Viewed
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.fixed import Shift
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
-from enclair.compiler.ir.ops.packed import (
-    AddCiphers,
-    AddPlain,
-    ConcatCiphers,
-    LinearCombination,
-    MaskSlots,
-    SelectCiphers,
-    SlotCombination,
-    SubtractCiphers,
-)
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
 from enclair.compiler.ir.ops.pooling import SumPool
 from enclair.compiler.ir.ops.reductions import ReduceSum
 from enclair.compiler.ir.ops.shape import Concat, Expand, Reshape, Transpose

@@ -11,19 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.packed import (
     LEAST_SPAN,
-    AddCiphers,
     AddPlain,
-    ConcatCiphers,
     HideUnheld,
     LinearCombination,
     MaskSlots,
     PolynomialCombination,
-    SelectCiphers,
     SlotCombination,
-    SubtractCiphers,
 )
 from enclair.compiler.ir.types import CipherType
 

@@ -24,16 +24,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, vstack
 
 from enclair.compiler.ir.graph import Node
-from enclair.compiler.ir.ops.packed import (
-    AddCiphers,
-    AddPlain,
-    ConcatCiphers,
-    LinearCombination,
-    MaskSlots,
-    SelectCiphers,
-    SlotCombination,
-    SubtractCiphers,
-)
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
 from enclair.compiler.report import slots
 from enclair.compiler.report.slots import Table, Terms
 from enclair.compiler.report.views import View

@@ -12,14 +12,9 @@ import numpy as np
 
 from enclair.compiler.ir.graph import Array, Node, Value
 from enclair.compiler.ir.layouts import Layout
+from enclair.compiler.ir.ops.ciphers import SelectCiphers
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
-from enclair.compiler.ir.ops.packed import (
-    AddPlain,
-    HideUnheld,
-    LinearCombination,
-    PolynomialCombination,
-    SelectCiphers,
-)
+from enclair.compiler.ir.ops.packed import AddPlain, HideUnheld, LinearCombination, PolynomialCombination
 from enclair.compiler.ir.types import CipherType, TensorType
 from enclair.compiler.report.views import Known, View
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.layouts import BlockSums, Layout, SlotSums, Tiles, Viewed
-from enclair.compiler.ir.ops.packed import Pack, SelectCiphers, Unpack
+from enclair.compiler.ir.ops.ciphers import SelectCiphers
+from enclair.compiler.ir.ops.packed import Pack, Unpack
 from enclair.compiler.ir.ops.shape import Pad
 from enclair.compiler.planner.sides import MOVES, Side, sides_of
 from enclair.compiler.program import Program

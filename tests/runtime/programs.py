@@ -8,8 +8,9 @@ import numpy as np
 
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 from enclair.compiler.ir.layouts import Replicated
+from enclair.compiler.ir.ops.ciphers import AddCiphers
 from enclair.compiler.ir.ops.fixed import Dequantise, Quantise, Requantise
-from enclair.compiler.ir.ops.packed import AddCiphers, AddPlain, LinearCombination, Pack, Unpack
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, Pack, Unpack
 from enclair.compiler.ir.types import CipherType, SlotsType, TensorType
 from enclair.compiler.parameters import INSECURE, BfvParameters, choose_plaintext_moduli
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of

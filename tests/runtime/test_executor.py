@@ -7,13 +7,8 @@ import pytest
 from tests.runtime.programs import SMALL
 
 from enclair.compiler.ir.layouts import Coefficients
-from enclair.compiler.ir.ops.packed import (
-    AddPlain,
-    ConcatCiphers,
-    HideUnheld,
-    PolynomialCombination,
-    SelectCiphers,
-)
+from enclair.compiler.ir.ops.ciphers import ConcatCiphers, SelectCiphers
+from enclair.compiler.ir.ops.packed import AddPlain, HideUnheld, PolynomialCombination
 from enclair.compiler.ir.slots import pack
 from enclair.compiler.ir.types import Encoding
 from enclair.runtime.backends.bfv.evaluate import BfvEvaluator

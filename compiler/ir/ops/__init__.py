@@ -2,11 +2,14 @@
 
 from enclair.compiler.ir.ops import (
     activations,
+    ciphers,
+    ckks,
     elementwise,
     fixed,
     linear,
     normalisation,
     packed,
+    polynomial,
     pooling,
     reductions,
     shape,
@@ -14,11 +17,14 @@ from enclair.compiler.ir.ops import (
 
 __all__ = [
     "activations",
+    "ciphers",
+    "ckks",
     "elementwise",
     "fixed",
     "linear",
     "normalisation",
     "packed",
+    "polynomial",
     "pooling",
     "reductions",
     "shape",

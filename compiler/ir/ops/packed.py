@@ -284,68 +284,6 @@ class MaskSlots(Op):
         return out
 
 
-@register
-@dataclass(frozen=True, slots=True)
-class AddCiphers(Op):
-    """The sum of two ciphertext arrays."""
-
-    def result_type(self, *args: Type) -> CipherType:
-        """Both sides' type."""
-        return _same(self, *args)
-
-    def evaluate(self, *args: NDArray[Any]) -> Integers:
-        """Exact in int64."""
-        return np.asarray(args[0] + args[1])
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class SubtractCiphers(Op):
-    """The difference of two ciphertext arrays."""
-
-    def result_type(self, *args: Type) -> CipherType:
-        """Both sides' type."""
-        return _same(self, *args)
-
-    def evaluate(self, *args: NDArray[Any]) -> Integers:
-        """Exact in int64."""
-        return np.asarray(args[0] - args[1])
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class ConcatCiphers(Op):
-    """All ciphertexts of the arguments, one after another."""
-
-    def result_type(self, *args: Type) -> CipherType:
-        """The counts add; scales and slots must be equal."""
-        ciphers = [_cipher(self, arg) for arg in args]
-        if len({replace(cipher, count=1) for cipher in ciphers}) != 1:
-            raise TypeRuleError(f"cannot concatenate {', '.join(map(str, args))}: scales, slots or encodings differ")
-        return replace(ciphers[0], count=sum(cipher.count for cipher in ciphers))
-
-    def evaluate(self, *args: NDArray[Any]) -> Integers:
-        """Stacked."""
-        return np.concatenate(args)
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class SelectCiphers(Op):
-    """Some of the ciphertexts, by number (a second argument: int table of one axis)."""
-
-    def result_type(self, *args: Type) -> CipherType:
-        """As many as the table has entries."""
-        table = args[1]
-        if not isinstance(table, TensorType) or len(table.shape) != 1:
-            raise TypeRuleError(f"SelectCiphers needs a table of one axis, got {table}")
-        return replace(_cipher(self, args[0]), count=table.shape[0])
-
-    def evaluate(self, *args: NDArray[Any]) -> Integers:
-        """Gathered."""
-        return np.asarray(args[0][args[1]])
-
-
 def polynomial_sums(x: Integers, weights: Integers, powers: Integers, blocks: int, chunks: int) -> Integers:
     """out[chunk, o] = sum_k,t weights[o, k, t] Y^powers[t] x[chunk, k] on coefficients, exact in int64.
 
@@ -402,10 +340,3 @@ def _check_encoding(layout: Layout, x: CipherType | SlotsType) -> None:
 def _check_in_slots(op: Op, x: CipherType) -> None:
     if x.encoding is not Encoding.SLOTS:
         raise TypeRuleError(f"{type(op).__name__} multiplies slot by slot, got {x}")
-
-
-def _same(op: Op, *args: Type) -> CipherType:
-    left, right = (_cipher(op, arg) for arg in args)
-    if left != right:
-        raise TypeRuleError(f"{type(op).__name__} needs two of a kind, got {left} and {right}")
-    return left

@@ -8,8 +8,8 @@ import pytest
 from enclair.compiler.ir.errors import InputError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Node
 from enclair.compiler.ir.ops.activations import Relu
+from enclair.compiler.ir.ops.ciphers import AddCiphers
 from enclair.compiler.ir.ops.elementwise import Add
-from enclair.compiler.ir.ops.packed import AddCiphers
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CipherType, TensorType, Type
 

@@ -11,9 +11,10 @@ from enclair.compiler.ir.errors import VerifyError
 from enclair.compiler.ir.graph import Builder, Graph, Node, Place, Value
 from enclair.compiler.ir.layouts import SlotSums
 from enclair.compiler.ir.ops.activations import Relu, Sigmoid
+from enclair.compiler.ir.ops.ciphers import AddCiphers
 from enclair.compiler.ir.ops.elementwise import Add
 from enclair.compiler.ir.ops.fixed import Quantise, Shift
-from enclair.compiler.ir.ops.packed import AddCiphers, Pack
+from enclair.compiler.ir.ops.packed import Pack
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CipherType, TensorType
 from enclair.compiler.ir.verify import verify

@@ -17,6 +17,7 @@ from enclair.compiler.ir.graph import Graph
 from enclair.compiler.ir.layouts import BlockSums, Coefficients, MaskedCopies, Replicated, SlotSums, Tiles, summands
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.ciphers import SubtractCiphers
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.packed import (
@@ -26,7 +27,6 @@ from enclair.compiler.ir.ops.packed import (
     MaskSlots,
     PolynomialCombination,
     SlotCombination,
-    SubtractCiphers,
 )
 from enclair.compiler.ir.ops.pooling import AveragePool, SumPool
 from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum

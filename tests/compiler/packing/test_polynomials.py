@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.layouts import Axes, Coefficients, Tiles, Viewed, encoding_of
 from enclair.compiler.ir.ops.base import Op
+from enclair.compiler.ir.ops.ciphers import ConcatCiphers
 from enclair.compiler.ir.ops.packed import (
     AddPlain,
-    ConcatCiphers,
     HideUnheld,
     MaskSlots,
     PolynomialCombination,

@@ -18,10 +18,11 @@ from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 from enclair.compiler.ir.layouts import Raster, Tiles, Viewed
+from enclair.compiler.ir.ops.ciphers import SubtractCiphers
 from enclair.compiler.ir.ops.convolution import PolynomialConvolution
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose
-from enclair.compiler.ir.ops.packed import AddPlain, HideUnheld, LinearCombination, SubtractCiphers
+from enclair.compiler.ir.ops.packed import AddPlain, HideUnheld, LinearCombination
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.slots import pack, unpack

@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from enclair.compiler.ir.graph import Builder, Graph, Value
 from enclair.compiler.ir.layouts import Axes, Tiles
 from enclair.compiler.ir.ops.activations import Relu
-from enclair.compiler.ir.ops.packed import (
-    AddCiphers,
-    AddPlain,
-    ConcatCiphers,
-    LinearCombination,
-    MaskSlots,
-    SelectCiphers,
-    SlotCombination,
-    SubtractCiphers,
-)
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
+from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
 from enclair.compiler.ir.types import CipherType, TensorType
 from enclair.compiler.planner.costs import PLAIN_NOISE, OpCosts, StageCost, noise_growth, stage_cost
 

@@ -1,0 +1,117 @@
+"""All models by name, in full and in a quick size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+import torch
+from ct_denoise import job as ct_job
+from ct_denoise.calibration import calibration, noisy_phantom
+from ct_denoise.lowdose import Scan
+from ct_denoise.network import to_input
+from deit_whole.network import small_network
+from numpy.typing import NDArray
+
+from full_models import classifiers, convolutions, squared, transformers
+from full_models.activations import ACTIVATIONS
+from full_models.case import Case
+from full_models.digits import Digits, load
+from full_models.trained import trained
+
+SAMPLES = 64
+"""Digits to calibrate on."""
+INPUTS = 24
+"""To run, unless a model's inputs are larger."""
+SLICE_TOLERANCE = 1e-3
+"""1 HU, in the denoiser's units."""
+QUICK_WIDTHS: dict[type[torch.nn.Module], dict[str, int]] = {
+    classifiers.Mlp: {"width": 16},
+    classifiers.Lola: {"width": 16},
+    classifiers.LeNet: {"channels": 2, "width": 16},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model: what it is, and its case in the quick size or not."""
+
+    title: str
+    make: Callable[[bool], Case]
+
+
+def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Case:
+    """A classifier of digits, trained, on digits that are held out; quick: few neurons."""
+    model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})))
+    train, test = digits()
+    return Case(model, train.images[:SAMPLES], test.images[:INPUTS], test.labels[:INPUTS])
+
+
+@cache
+def digits() -> tuple[Digits, Digits]:
+    """To train on, and held out."""
+    return load()
+
+
+def convolution(channels: int, quick: bool) -> Case:
+    """One 3 x 3 convolution to 16 channels of 64 x 64 pixels; quick: 8 x 8."""
+    size = 8 if quick else convolutions.PIXELS
+    draw = np.random.default_rng(0).random((INPUTS + 8, channels, size, size), dtype=np.float32)
+    return Case(convolutions.convolution(channels), draw[INPUTS:], draw[:INPUTS])
+
+
+def denoiser(size: int, quick: bool) -> Case:
+    """The CT denoiser with squares on slices of ``size`` pixels across; quick: 16."""
+    size = 16 if quick else size
+    model = squared.load()
+    options = {"tolerance": SLICE_TOLERANCE, "input_ranges": {"x": squared.input_range()}}
+    return Case(model, squared.clipped(calibration(size, size)), squared.clipped(slices(size)), None, options)
+
+
+def slices(size: int) -> NDArray[np.float32]:
+    """The low-dose slice that comes with pydicom where it has this size, in eight orientations; otherwise phantoms."""
+    draw = np.random.default_rng(1)
+    if size != ct_job.load(None, Scan(), 0).image.shape[0]:
+        return np.concatenate([to_input(noisy_phantom(draw, size, size)) for _ in range(8)])
+    found = [ct_job.load(None, Scan(), seed).image for seed in range(2)]
+    turned = [np.rot90(image, turns)[::step] for image in found for turns in range(4) for step in (1, -1)]
+    return np.concatenate([to_input(image) for image in turned])
+
+
+def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case:
+    """A head on the class tokens of photographs."""
+    found = photographs(name, quick)[:, 0]
+    return Case(make(found.shape[-1]), found[INPUTS:], found[:INPUTS])
+
+
+def block(name: str, count: int, quick: bool) -> Case:
+    """One block on the first ``count`` tokens of photographs."""
+    found = photographs(name, quick)[:, :count]
+    return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS])
+
+
+@cache
+def photographs(name: str, quick: bool) -> NDArray[np.float32]:
+    """Tokens of crops of photographs (crops, tokens, features), the first ``INPUTS`` to run; quick: 24 features."""
+    model = small_network(0) if quick else transformers.backbone(name)
+    return transformers.tokens(model, transformers.crops(model, INPUTS, INPUTS))
+
+
+MODELS = {
+    "mlp": Entry("MLP 784-128-128-10, squares", partial(classifier, classifiers.Mlp, "square")),
+    "lola": Entry("LoLA CNN, squares", partial(classifier, classifiers.Lola, "square")),
+    "lenet": Entry("LeNet-5, squares", partial(classifier, classifiers.LeNet, "square")),
+    "lenet-relu": Entry("LeNet-5, ReLU", partial(classifier, classifiers.LeNet, "relu")),
+    "conv1": Entry("3 x 3, 1 -> 16 channels, 64 x 64", partial(convolution, 1)),
+    "conv16": Entry("3 x 3, 16 -> 16 channels, 64 x 64", partial(convolution, 16)),
+    "denoiser128": Entry("CT denoiser, squares, 128 x 128", partial(denoiser, 128)),
+    "denoiser256": Entry("CT denoiser, squares, 256 x 256", partial(denoiser, 256)),
+    "head": Entry("LayerNorm, linear, 192 features", partial(head, transformers.TINY, transformers.linear_head)),
+    "head384": Entry("LayerNorm, linear, 384 features", partial(head, transformers.SMALL, transformers.linear_head)),
+    "mlp-head": Entry("LayerNorm, MLP with GELU, 192", partial(head, transformers.TINY, transformers.mlp_head)),
+    "mlp-head384": Entry("LayerNorm, MLP with GELU, 384", partial(head, transformers.SMALL, transformers.mlp_head)),
+    "block": Entry("DeiT block, 4 tokens, 192 features", partial(block, transformers.TINY, 4)),
+}
+"""By the name that ``run.py`` and ``benchmarks/full.py`` take."""

@@ -6,7 +6,8 @@ and seen), ``slots`` and ``forms`` (what each slot depends on), ``systems`` (how
 
 from __future__ import annotations
 
+from enclair.compiler.report.full import FullReport
 from enclair.compiler.report.inspection import inspect
 from enclair.compiler.report.report import Report
 
-__all__ = ["Report", "inspect"]
+__all__ = ["FullReport", "Report", "inspect"]

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from math import log2
 from typing import Any
 
-from enclair.compiler.ckks_parameters import bfv_parameters
+from enclair.compiler.ckks_parameters import CkksParameters, bfv_parameters
 from enclair.compiler.ir.types import TensorType
 from enclair.compiler.obfuscation import analyse
 from enclair.compiler.parameters import MAX_MODULUS_BITS, BfvParameters
 from enclair.compiler.program import Program
 from enclair.compiler.report.exposure import exposures, readers
+from enclair.compiler.report.full import FullReport, inspect_full
 from enclair.compiler.report.model import ClientParameter, Exposure, ParametersReport, PrecisionReport
 from enclair.compiler.report.report import Report
 from enclair.compiler.report.rounds import round_reports
@@ -36,11 +37,13 @@ CLIENT_NOTE = (
 )
 
 
-def inspect(program: Program) -> Report:
+def inspect(program: Program) -> Report | FullReport:
     """What a program computes, costs and reveals: rounds, parameters, precision, and what the client sees.
 
     All of it is derived from the program's graphs and parameters, but for how it was compiled, which is in its facts.
     """
+    if isinstance(program.parameters, CkksParameters):
+        return inspect_full(program, program.parameters)
     facts, seen = program.facts, tuple(exposures(program))
     return Report(
         program.name,

@@ -13,6 +13,7 @@ from enclair.compiler.ir.layouts import (
     Tiles,
     Viewed,
 )
+from enclair.compiler.ir.slot_layouts import Skewed, SlotAxis, Slotted
 
 
 def describe(layout: Layout) -> str:
@@ -35,8 +36,22 @@ def describe(layout: Layout) -> str:
             return f"an output a ciphertext, {layout.group} summands each"
         case Viewed():
             return describe(layout.base)
+        case Slotted() | Skewed():
+            return _in_slots(layout)
         case _:
             return type(layout).__name__
+
+
+def _in_slots(layout: Slotted | Skewed) -> str:
+    if isinstance(layout, Skewed):
+        return f"{_in_slots(layout.base)}, each copy {layout.shift} slots further"
+    copies = layout.slots // layout.period
+    steps = ", ".join(f"{axis.extent} by {_by_digits(axis)}" for axis in layout.axes if axis.extent > 1)
+    return (steps or "one element") + (f", {copies} copies" if copies > 1 else "")
+
+
+def _by_digits(axis: SlotAxis) -> str:
+    return "+".join(f"{slots}" if slots else f"ciphertext {ciphers}" for _, slots, ciphers in axis.digits)
 
 
 def _by(extents: tuple[int, int]) -> str:

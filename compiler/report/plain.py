@@ -10,7 +10,7 @@ from enclair.compiler.report.model import Findings
 
 def to_plain(report: Findings) -> dict[str, Any]:
     """Dicts, lists, strings and numbers only, with the sums that a reader would make."""
-    plain: dict[str, Any] = _listed(asdict(report))
+    plain: dict[str, Any] = with_lists(asdict(report))
     for round_, data in zip(report.rounds, plain["rounds"], strict=True):
         data["bytes"] = {"up": round_.up_bytes, "down": round_.down_bytes}
         data["ciphertexts"] = {
@@ -28,7 +28,8 @@ def to_plain(report: Findings) -> dict[str, Any]:
     return plain
 
 
-def _listed(data: Any) -> Any:
+def with_lists(data: Any) -> Any:
+    """Tuples as lists, within dicts and lists too."""
     if isinstance(data, dict):
-        return {key: _listed(value) for key, value in data.items()}
-    return [_listed(item) for item in data] if isinstance(data, list | tuple) else data
+        return {key: with_lists(value) for key, value in data.items()}
+    return [with_lists(item) for item in data] if isinstance(data, list | tuple) else data

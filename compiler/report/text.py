@@ -3,57 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from io import StringIO
 from math import floor
 
-from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from enclair.compiler.obfuscation import SplitPoint
 from enclair.compiler.report.model import ClientParameter, Exposure, Findings, Layer, RoundReport, Step, Transfer
 from enclair.compiler.report.systems import System
+from enclair.compiler.report.tables import (
+    counted,
+    extents,
+    in_bytes,
+    in_time,
+    listed,
+    pairs,
+    print_parts,
+    table,
+)
 
 
 def render(report: Findings, width: int) -> str:
     """The whole report, without colours."""
-    console = Console(
-        width=width, file=StringIO(), color_system=None, force_terminal=False, highlight=False, emoji=False
-    )
-    for part in _parts(report):
-        console.print(part)
-    file = console.file
-    text = file.getvalue() if isinstance(file, StringIO) else ""
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return print_parts(_parts(report), width)
 
 
 def _parts(report: Findings) -> Iterator[RenderableType]:
     yield from _heading(report)
     for round_ in report.rounds:
         yield _round(round_)
-    yield _pairs("Parameters", _parameters(report))
-    yield _pairs("Precision", _precision(report))
+    yield pairs("Parameters", _parameters(report))
+    yield pairs("Precision", _precision(report))
     yield "Constants that the client is given" + ("" if report.client_parameters else ": none")
     if report.client_parameters:
         yield _client_parameters(report.client_parameters)
     yield "What the client sees"
     yield _exposures(report.exposures)
-    yield from (_listed(line) for exposure in report.exposures for line in _sentences(exposure))
+    yield from (listed(line) for exposure in report.exposures for line in _sentences(exposure))
     yield "What a server that obfuscates can permute and scale"
     yield _obfuscation(report.obfuscation)
     yield ""
-    yield from (_listed(note) for note in report.notes)
+    yield from (listed(note) for note in report.notes)
 
 
 def _heading(report: Findings) -> Iterator[str]:
     up, down = sum(r.up_bytes for r in report.rounds), sum(r.down_bytes for r in report.rounds)
-    yield escape(f"{report.name}: mode {report.mode}, {_count(len(report.rounds), 'round')}")
+    yield escape(f"{report.name}: mode {report.mode}, {counted(len(report.rounds), 'round')}")
     for name, shape, low, high in report.inputs:
-        yield escape(f"  input {name} {_shape(shape)} in [{low:g}, {high:g}]")
+        yield escape(f"  input {name} {extents(shape)} in [{low:g}, {high:g}]")
     yield escape(f"  output {', '.join(report.outputs)}")
     milliseconds = sum(round_.estimated_ms for round_ in report.rounds)
-    yield f"  {_bytes(up)} up, {_bytes(down)} down, about {_seconds(milliseconds)} (one thread, 1 Gbit/s)"
+    yield f"  {in_bytes(up)} up, {in_bytes(down)} down, about {in_time(milliseconds)} (one thread, 1 Gbit/s)"
     if report.moved_to_client:
         yield escape(f"  moved to the client to make stages fit: {', '.join(report.moved_to_client)}")
     if report.refreshed:
@@ -63,7 +64,7 @@ def _heading(report: Findings) -> Iterator[str]:
 
 def _round(round_: RoundReport) -> Table:
     title = f"Round {round_.number}" + (f": {round_.layout}" if round_.layout else "")
-    return _pairs(
+    return pairs(
         title,
         [
             ("server", _steps(round_.server)),
@@ -73,7 +74,7 @@ def _round(round_: RoundReport) -> Table:
             ("sums", f"{round_.sum_bits} bits of {round_.modulus_bits}"),
             ("noise", f"grows {round_.noise_growth_bits:.1f} bits, room {round_.noise_room_bits:.1f}"),
             ("flooding", f"hides it but for a statistical distance of 2^-{floor(round_.flood_distance_bits)} a query"),
-            ("time", f"about {_seconds(round_.estimated_ms)}"),
+            ("time", f"about {in_time(round_.estimated_ms)}"),
         ],
     )
 
@@ -87,7 +88,7 @@ def _parameters(report: Findings) -> Iterator[tuple[str, str]]:
     yield "t", moduli
     yield "flooding", f"at least {p.flood_bits} bits above the noise of the sums"
     yield "security", p.statement
-    yield "public key", _bytes(p.public_key_bytes)
+    yield "public key", in_bytes(p.public_key_bytes)
 
 
 def _precision(report: Findings) -> Iterator[tuple[str, str]]:
@@ -103,30 +104,30 @@ def _precision(report: Findings) -> Iterator[tuple[str, str]]:
 
 
 def _client_parameters(parameters: Iterable[ClientParameter]) -> Table:
-    table = _table("name", "shape", "round", "for")
+    made = table("name", "shape", "round", "for")
     for p in parameters:
-        table.add_row(escape(p.name), _shape(p.shape), str(p.round), escape(", ".join(p.read_by)))
-    return table
+        made.add_row(escape(p.name), extents(p.shape), str(p.round), escape(", ".join(p.read_by)))
+    return made
 
 
 def _exposures(exposures: Iterable[Exposure]) -> Table:
-    table = _table("round", "value", "shape", "before", "weights behind it", "unknowns", "queries")
+    made = table("round", "value", "shape", "before", "weights behind it", "unknowns", "queries")
     for e in exposures:
         count = sum(layer.count for layer in e.layers)
         queries = "-" if e.queries is None else str(e.queries)
         layers = ", ".join(map(_layer, e.layers)) or "none"
         before = ", ".join(e.read_by)
-        table.add_row(str(e.round), escape(e.value), _shape(e.shape), before, escape(layers), str(count), queries)
-    return table
+        made.add_row(str(e.round), escape(e.value), extents(e.shape), before, escape(layers), str(count), queries)
+    return made
 
 
 def _obfuscation(points: Iterable[SplitPoint]) -> Table:
-    table = _table("round", "value", "permute", "scale")
+    made = table("round", "value", "permute", "scale")
     for p in points:
-        permuted = f"no: {p.not_permuted}" if p.not_permuted else _count(p.channels, "channel")
+        permuted = f"no: {p.not_permuted}" if p.not_permuted else counted(p.channels, "channel")
         scaled = f"no: {p.not_scaled}" if p.not_scaled else f"by 1 to {p.largest_factor}"
-        table.add_row(str(p.round), escape(p.value), escape(permuted), escape(scaled))
-    return table
+        made.add_row(str(p.round), escape(p.value), escape(permuted), escape(scaled))
+    return made
 
 
 def _sentences(e: Exposure) -> Iterator[str]:
@@ -134,11 +135,11 @@ def _sentences(e: Exposure) -> Iterator[str]:
         yield f"{e.value}: depends on none of them." if e.layers else f"{e.value}: no weights behind it."
         return
     what = "the map that these layers make together" if e.composed else "the weights"
-    yield f"{e.value}: {_count(e.queries, 'query', 'queries')} to solve for {what}: {_systems(e.systems)}."
+    yield f"{e.value}: {counted(e.queries, 'query', 'queries')} to solve for {what}: {_systems(e.systems)}."
     if e.composed and e.inner is not None:
         yield (
-            f"{e.value}: {_count(e.inner.queries, 'query', 'queries')} for its commonest part (away from borders):"
-            f" {_count(e.inner.unknowns, 'unknown')} in {_count(e.inner.equations, 'equation')} a query. The single"
+            f"{e.value}: {counted(e.inner.queries, 'query', 'queries')} for its commonest part (away from borders):"
+            f" {counted(e.inner.unknowns, 'unknown')} in {counted(e.inner.equations, 'equation')} a query. The single"
             " layers are not told apart."
         )
     if e.unreached:
@@ -152,14 +153,14 @@ def _sentences(e: Exposure) -> Iterator[str]:
 
 def _systems(systems: tuple[System, ...]) -> str:
     parts = [
-        f"{_count(s.copies, 'system')} of {_count(s.unknowns, 'unknown')}, {_count(s.equations, 'equation')} a query"
+        f"{counted(s.copies, 'system')} of {counted(s.unknowns, 'unknown')}, {counted(s.equations, 'equation')} a query"
         for s in systems[:3]
     ]
-    return "; ".join(parts) + (f"; and {_count(len(systems) - 3, 'kind')} more" if len(systems) > 3 else "")
+    return "; ".join(parts) + (f"; and {counted(len(systems) - 3, 'kind')} more" if len(systems) > 3 else "")
 
 
 def _layer(layer: Layer) -> str:
-    return f"{layer.op} {layer.weights} {_shape(layer.shape)}" + (f" ({layer.origin})" if layer.origin else "")
+    return f"{layer.op} {layer.weights} {extents(layer.shape)}" + (f" ({layer.origin})" if layer.origin else "")
 
 
 def _steps(steps: Iterable[Step]) -> str:
@@ -171,44 +172,5 @@ def _step(step: Step) -> str:
 
 
 def _transfers(transfers: tuple[Transfer, ...]) -> str:
-    lines = [f"{t.value}: {_count(t.ciphertexts, 'ciphertext')}, {_bytes(t.bytes)}, {t.layout}" for t in transfers]
+    lines = [f"{t.value}: {counted(t.ciphertexts, 'ciphertext')}, {in_bytes(t.bytes)}, {t.layout}" for t in transfers]
     return "\n".join(lines) or "nothing"
-
-
-def _pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
-    table = Table(title=escape(title), title_justify="left", box=None, show_header=False, pad_edge=False)
-    table.add_column(width=14)
-    table.add_column(overflow="fold")
-    for name, text in rows:
-        table.add_row(f"  {name}", escape(text))
-    return table
-
-
-def _listed(text: str) -> Table:
-    """A paragraph with a star before it."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("  *", escape(text))
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.ASCII2)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "one number"
-
-
-def _count(number: int, singular: str, plural: str = "") -> str:
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 10_000 else f"{count} bytes"
-
-
-def _seconds(milliseconds: float) -> str:
-    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"

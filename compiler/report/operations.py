@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.ops.ckks import (
@@ -17,6 +18,8 @@ from enclair.compiler.ir.ops.ckks import (
     RotateSlots,
 )
 from enclair.compiler.ir.types import CkksType
+
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +98,5 @@ def _of_transform(graph: Graph, node: Node, baby_steps: int) -> Operations:
     )
 
 
-def _distinct(*columns: np.ndarray, where: np.ndarray) -> int:
+def _distinct(*columns: Integers, where: NDArray[np.bool_]) -> int:
     return len(np.unique(np.stack([column[where] for column in columns]), axis=1).T)

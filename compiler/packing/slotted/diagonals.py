@@ -19,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.compiler.ir.slot_layouts import Positions, Skewed, Slotted
-from enclair.compiler.packing.slotted.maps import LinearMap, Matrix, meeting
+from enclair.compiler.packing.slotted.maps import LinearMap, Matrix, Term
 
 Reals: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = NDArray[np.int64]
 Source: TypeAlias = Slotted | Skewed
+
+Sets: TypeAlias = dict[tuple[int, int], int]
+"""For each (row, column) a set of rotations, as the bits of an integer."""
 
 MOST_VECTOR_BYTES = 1 << 28
 """Diagonals that together take more are written as masks times weights, several to a diagonal."""
@@ -130,7 +133,7 @@ class Diagonals:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entries:
+class Entries:
     """Nonzeros of a factor, by where they lead: ciphertexts, rotation (below the source's period), slot, weight."""
 
     rows: Numbers
@@ -138,6 +141,10 @@ class _Entries:
     rotations: Numbers
     slots: Numbers
     weights: Reals
+
+    def codes(self) -> Numbers:
+        """Row, column and rotation as one number."""
+        return (self.rows * _MOST_CIPHERS + self.cols) * _RADIX + self.rotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,27 @@ class _Group:
     shares: Reals
     scale: float
     pattern: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A group of each factor: some entries of one diagonal."""
+
+    groups: tuple[_Group, ...]
+    rotation: int
+
+    @property
+    def scale(self) -> float:
+        """By what the shares are multiplied."""
+        return prod(group.scale for group in self.groups)
+
+    def entries(self) -> tuple[Numbers, Reals]:
+        """Slots (before the modulus) and shares."""
+        slots, shares = np.zeros(1, dtype=np.int64), np.ones(1)
+        for group in self.groups:
+            slots = np.add.outer(slots, group.slots).reshape(-1)
+            shares = np.multiply.outer(shares, group.shares).reshape(-1)
+        return slots, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +210,10 @@ def _coarser(map_: LinearMap) -> Iterator[LinearMap]:
         yield map_.flat()
 
 
-def _entries(factor: Matrix, source: Positions, target: Positions, period: int) -> _Entries:
+def _entries(factor: Matrix, source: Positions, target: Positions, period: int) -> Entries:
     rows, cols = np.repeat(np.arange(factor.shape[0]), np.diff(factor.indptr)), factor.indices.astype(np.int64)
     slots = target[1][rows]
-    return _Entries(target[0][rows], source[0][cols], (source[1][cols] - slots) % period, slots, factor.data)
+    return Entries(target[0][rows], source[0][cols], (source[1][cols] - slots) % period, slots, factor.data)
 
 
 @dataclass(slots=True)
@@ -203,6 +231,7 @@ class Transform:
     target: Slotted
     periods: Periods
     _parts: _Split = field(init=False)
+    _entries: dict[tuple[int, int], Entries] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         base = self.source.base if isinstance(self.source, Skewed) else self.source
@@ -210,32 +239,115 @@ class Transform:
 
     def keys(self) -> Keys:
         """Every (row, column, rotation) that has a term, sorted."""
-        period = self.periods.source
-        found = [np.unique(self._encoded_term(term)) for term in self._parts.map.terms]
-        rest, residue = np.divmod(np.unique(np.concatenate(found)), _RADIX)
-        rows, cols = np.divmod(rest, _RADIX >> 8)
-        small = residue % period % self.periods.modulus
-        keys = np.unique(np.stack([rows, cols, small]), axis=1)
-        return Keys(keys[0], keys[1], keys[2])
+        total: Sets = {}
+        for found in self._rotation_sets():
+            for place, rotations in found.items():
+                total[place] = total.get(place, 0) | rotations
+        rows, cols, rotations_ = [], [], []
+        for (row, col), found_here in sorted(total.items()):
+            small = _members(_reduced(found_here, self.periods.source, self.periods.modulus))
+            rotations_.append(small)
+            rows.append(np.full(small.size, row))
+            cols.append(np.full(small.size, col))
+        empty = np.zeros(0, dtype=np.int64)
+        return Keys(*(np.concatenate(parts or [empty]) for parts in (rows, cols, rotations_)))
 
-    def _encoded_term(self, term: tuple[Matrix, ...]) -> Numbers:
-        """Sums over factors of (row, column, rotation) as one number each."""
-        total = np.zeros(1, dtype=np.int64)
-        for factor, source, target in zip(term, self._parts.source, self._parts.target, strict=True):
-            entries = _entries(factor, source, target, self.periods.source)
-            codes = np.unique((entries.rows * (_RADIX >> 8) + entries.cols) * _RADIX + entries.rotations)
-            total = np.unique(np.add.outer(total, codes).reshape(-1))
-            head, residue = np.divmod(total, _RADIX)
-            total = np.unique(head * _RADIX + residue % self.periods.source)
-        return total
+    def entries(self, term: Term, number: int) -> Entries:
+        """The nonzeros of a factor; those of one matrix are found once."""
+        at = (id(term[number]), number)
+        if at not in self._entries:
+            positions = self._parts.source[number], self._parts.target[number]
+            self._entries[at] = _entries(term[number], *positions, self.periods.source)
+        return self._entries[at]
+
+    def split_terms(self) -> tuple[Term, ...]:
+        """The terms with factors along which both layouts are sums."""
+        return self._parts.map.terms
+
+    def _rotation_sets(self) -> Iterator[Sets]:
+        """Sets of rotations; terms that differ in other factors than the widest are joined before that is added."""
+        period = self.periods.source
+        joined: dict[frozenset[tuple[tuple[int, int], int]], tuple[Sets, Sets]] = {}
+        sets: dict[tuple[int, int], Sets] = {}
+        for term in self.split_terms():
+            wide = widest(term)
+            for number in range(len(term)):
+                if (id(term[number]), number) not in sets:
+                    sets[id(term[number]), number] = _sets(self.entries(term, number), period)
+            rest: Sets = {(0, 0): 1}
+            for number in range(len(term)):
+                if number != wide:
+                    rest = _combined(rest, sets[id(term[number]), number], period)
+            dense = sets[id(term[wide]), wide]
+            _, others = joined.setdefault(frozenset(dense.items()), (dense, {}))
+            for place, rotations in rest.items():
+                others[place] = others.get(place, 0) | rotations
+        return (_combined(rest, dense, period) for dense, rest in joined.values())
 
     def diagonals(self) -> Diagonals:
         """The tables, rows first; an empty map has one zero term."""
         return _Collector(self).collect()
 
 
-_RADIX = 1 << 28
-"""Above every sum of rotations; ciphertexts are numbered below its 256th part."""
+def widest(term: Term) -> int:
+    """The factor with the most nonzeros a row: that of the channels."""
+    return int(np.argmax([factor.nnz / max(1, factor.shape[0]) for factor in term]))
+
+
+def _combined(a: Sets, b: Sets, period: int) -> Sets:
+    """All sums of a place and rotation of each."""
+    joined: Sets = {}
+    for (row, col), mine in a.items():
+        for (more_row, more_col), theirs in b.items():
+            at = (row + more_row, col + more_col)
+            joined[at] = joined.get(at, 0) | _sums(mine, theirs, period)
+    return joined
+
+
+def _sets(entries: Entries, period: int) -> Sets:
+    """The rotations of a factor's entries for each (row, column)."""
+    codes = np.unique(entries.codes())
+    places, rotations = np.divmod(codes, _RADIX)
+    starts = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
+    found = {}
+    for start, stop in zip(starts, [*starts[1:], codes.size], strict=True):
+        place = divmod(int(places[start]), _MOST_CIPHERS)
+        found[place] = _bits(rotations[start:stop], period)
+    return found
+
+
+def _bits(numbers: Numbers, period: int) -> int:
+    flags = np.zeros(period, dtype=np.uint8)
+    flags[numbers] = 1
+    return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
+
+
+def _members(bits: int) -> Numbers:
+    raw = np.frombuffer(bits.to_bytes(bits.bit_length() // 8 + 1, "little"), dtype=np.uint8)
+    return np.flatnonzero(np.unpackbits(raw, bitorder="little"))
+
+
+def _sums(a: int, b: int, period: int) -> int:
+    """All sums of members of two sets, modulo the period."""
+    few, many = (a, b) if a.bit_count() <= b.bit_count() else (b, a)
+    total = 0
+    for step in _members(few).tolist():
+        total |= many << step
+    return _reduced(total, 2 * period, period)
+
+
+def _reduced(bits: int, extent: int, modulus: int) -> int:
+    """A set of numbers below ``extent``, modulo a number that divides it."""
+    total, mask = 0, (1 << modulus) - 1
+    for start in range(0, extent, modulus):
+        total |= (bits >> start) & mask
+    return total
+
+
+_RADIX = 1 << 20
+"""Above every rotation."""
+_MOST_CIPHERS = 1 << 20
+"""Above every number of a ciphertext."""
 
 
 class _Collector:
@@ -244,93 +356,90 @@ class _Collector:
     def __init__(self, transform: Transform) -> None:
         self.transform = transform
         self.periods = transform.periods
-        self.patterns: dict[tuple[bytes, bytes], int] = {}
+        self.patterns: dict[bytes, int] = {}
         self.vectors: dict[tuple[int, ...], int] = {}
+        self.factors: dict[tuple[int, int], list[_Group]] = {}
         self.made: list[Reals] = []
-        self.contributions: dict[tuple[int, int, int], list[tuple[float, int]]] = {}
+        self.distinct: dict[bytes, int] = {}
+        self.contributions: dict[tuple[int, int, int], list[_Part]] = {}
 
     def collect(self) -> Diagonals:
-        parts = self.transform._parts  # noqa: SLF001 the two are one unit
-        masks = self._memory() > MOST_VECTOR_BYTES
-        for term in parts.map.terms:
-            factors = [
-                self._groups(_entries(*args, self.periods.source), single=masks and number == self._widest(term))
-                for number, args in enumerate(zip(term, parts.source, parts.target, strict=True))
-            ]
+        """The tables."""
+        masks = self._crowded() and self._memory() > MOST_VECTOR_BYTES
+        for term in self.transform.split_terms():
+            wide = widest(term)
+            factors = [self._factor(term, number, single=masks and number == wide) for number in range(len(term))]
             for combination in product(*factors):
                 self._add(combination)
         return self._tables(masks)
 
+    def _factor(self, term: Term, number: int, *, single: bool) -> list[_Group]:
+        at = (id(term[number]), number)
+        if at not in self.factors:
+            self.factors[at] = self._groups(self.transform.entries(term, number), single=single)
+        return self.factors[at]
+
     def _memory(self) -> int:
-        """Bytes of one vector for each diagonal whose plaintext may be its own."""
-        keys = self.transform.keys()
-        widest = max(
-            (self._widest_groups(term) for term in self.transform._parts.map.terms), default=0  # noqa: SLF001
-        )
-        return 0 if widest == 0 else keys.rows.size * self.periods.slots * 8
+        """Bytes of one vector for each diagonal."""
+        return self.transform.keys().rows.size * self.periods.slots * 8
 
-    def _widest_groups(self, term: tuple[Matrix, ...]) -> int:
-        """How many entries share a diagonal of the factor with the most nonzeros, beyond one."""
-        parts = self.transform._parts  # noqa: SLF001
-        at = self._widest(term)
-        entries = _entries(term[at], parts.source[at], parts.target[at], self.periods.source)
-        codes = (entries.rows * (_RADIX >> 8) + entries.cols) * _RADIX + entries.rotations
-        return codes.size - np.unique(codes).size
+    def _crowded(self) -> bool:
+        """Whether entries of one factor share a diagonal: its plaintexts are no masks times weights."""
+        term = self.transform.split_terms()[0]
+        codes = self.transform.entries(term, widest(term)).codes()
+        return np.unique(codes).size < codes.size
 
-    def _widest(self, term: tuple[Matrix, ...]) -> int:
-        """The factor with the most nonzeros: that of the channels."""
-        return int(np.argmax([factor.nnz for factor in term]))
-
-    def _groups(self, entries: _Entries, *, single: bool) -> list[_Group]:
-        codes = (entries.rows * (_RADIX >> 8) + entries.cols) * _RADIX + entries.rotations
+    def _groups(self, entries: Entries, *, single: bool) -> list[_Group]:
+        codes = entries.codes()
         order = np.argsort(codes, kind="stable")
         ends = np.arange(1, codes.size) if single else np.flatnonzero(np.diff(codes[order])) + 1
         return [self._group(entries, chosen) for chosen in np.split(order, ends) if chosen.size]
 
-    def _group(self, entries: _Entries, chosen: Numbers) -> _Group:
+    def _group(self, entries: Entries, chosen: Numbers) -> _Group:
         first = chosen[0]
         scale = float(entries.weights[first])
         slots, shares = entries.slots[chosen], entries.weights[chosen] / scale
-        pattern = self.patterns.setdefault((slots.tobytes(), shares.tobytes()), len(self.patterns))
+        shared = slots.tobytes() if np.all(shares == 1) else str(len(self.patterns)).encode()
+        pattern = self.patterns.setdefault(shared, len(self.patterns))
         at = int(entries.rows[first]), int(entries.cols[first]), int(entries.rotations[first])
         return _Group(*at, slots, shares, scale, pattern)
 
     def _add(self, groups: tuple[_Group, ...]) -> None:
         rotation = sum(group.rotation for group in groups) % self.periods.source
         key = (sum(g.row for g in groups), sum(g.col for g in groups), rotation % self.periods.modulus)
-        patterns = (*(group.pattern for group in groups), rotation if self.periods.folded else 0)
-        if (number := self.vectors.get(patterns)) is None:
-            number = self.vectors[patterns] = len(self.made)
-            self.made.append(self._vector(groups, rotation))
-        self.contributions.setdefault(key, []).append((prod(group.scale for group in groups), number))
-
-    def _vector(self, groups: tuple[_Group, ...], rotation: int) -> Reals:
-        """One period of a plaintext."""
-        slots, shares = np.zeros(1, dtype=np.int64), np.ones(1)
-        for group in groups:
-            slots = np.add.outer(slots, group.slots).reshape(-1)
-            shares = np.multiply.outer(shares, group.shares).reshape(-1)
-        vector = np.zeros(self.periods.tile)
-        vector[self.periods.place(slots, rotation)] = shares
-        return vector
+        self.contributions.setdefault(key, []).append(_Part(groups, rotation))
 
     def _tables(self, masks: bool) -> Diagonals:
         terms: list[tuple[int, int, int, int, float]] = []
-        distinct: dict[bytes, int] = {}
-        vectors: list[Reals] = []
-        for (row, col, rotation), parts in sorted(self.contributions.items()):
-            summed = parts if masks or len(parts) == 1 else [(1.0, -1)]
-            for weight, number in summed:
-                vector = self.made[number] if number >= 0 else sum(w * self.made[n] for w, n in parts)
-                vector = np.asarray(vector)
-                where = distinct.setdefault(vector.tobytes(), len(vectors))
-                if where == len(vectors):
-                    vectors.append(vector)
-                terms.append((row, col, rotation, where, weight))
-        return self._written(terms or [(0, 0, 0, 0, 0.0)], vectors or [np.zeros(self.periods.tile)])
-
-    def _written(self, terms: list[tuple[int, int, int, int, float]], vectors: list[Reals]) -> Diagonals:
+        for key, parts in sorted(self.contributions.items()):
+            if masks or len(parts) == 1:
+                terms += [(*key, self._shared(part), part.scale) for part in parts]
+            else:
+                terms.append((*key, len(self.made), 1.0))
+                self.made.append(self._sum(parts))
+        terms, vectors = terms or [(0, 0, 0, 0, 0.0)], self.made or [np.zeros(self.periods.tile)]
         rows, cols, rotations, which, weights = zip(*terms, strict=True)
         integers = (np.array(column, dtype=np.int64) for column in (rows, cols, rotations, which))
         whole = np.tile(np.stack(vectors), self.periods.slots // self.periods.tile)
         return Diagonals(*integers, np.array(weights), whole)
+
+    def _shared(self, part: _Part) -> int:
+        """The number of a vector that all parts with the same patterns have."""
+        patterns = (*(group.pattern for group in part.groups), part.rotation if self.periods.folded else 0)
+        if patterns not in self.vectors:
+            slots, shares = part.entries()
+            vector = np.zeros(self.periods.tile)
+            vector[self.periods.place(slots, part.rotation)] = shares
+            where = self.distinct.setdefault(vector.tobytes(), len(self.made))
+            if where == len(self.made):
+                self.made.append(vector)
+            self.vectors[patterns] = where
+        return self.vectors[patterns]
+
+    def _sum(self, parts: list[_Part]) -> Reals:
+        """One period of a plaintext that several parts share."""
+        total = np.zeros(self.periods.tile)
+        for part in parts:
+            slots, shares = part.entries()
+            total[self.periods.place(slots, part.rotation)] += part.scale * shares
+        return total

@@ -253,26 +253,30 @@ def _channel_factor(weights: Array, groups: int) -> Matrix:
 
 def _convolution(op: Conv, weights: Array, shape: Shape, out: Shape) -> LinearMap:
     """A term for each kernel tap that has weights."""
-    terms = []
+    axes = [
+        [_axis_tap(n, m, op.strides[k], op.dilations[k], op.pads[k], tap) for tap in range(weights.shape[2 + k])]
+        for k, (n, m) in enumerate(zip(shape[2:], out[2:], strict=True))
+    ]
+    batch, terms = identity(shape[0]), []
     for tap in product(*map(range, weights.shape[2:])):
-        axes = [
-            _axis_tap(shape[2 + k], out[2 + k], op.strides[k], op.dilations[k], op.pads[k], at)
-            for k, at in enumerate(tap)
-        ]
-        terms.append((identity(shape[0]), _channel_factor(weights[(slice(None), slice(None), *tap)], op.groups), *axes))
+        channels = _channel_factor(weights[(slice(None), slice(None), *tap)], op.groups)
+        terms.append((batch, channels, *(axis[at] for axis, at in zip(axes, tap, strict=True))))
     return LinearMap(shape, out, tuple(_nonzero(terms)))
 
 
 def _transposed_convolution(op: ConvTranspose, weights: Array, shape: Shape, out: Shape) -> LinearMap:
-    terms = []
-    for tap in product(*map(range, weights.shape[2:])):
-        axes = [
-            _axis_tap(out[2 + k], shape[2 + k], op.strides[k], op.dilations[k], op.pads[k], at).T.tocsr()
-            for k, at in enumerate(tap)
+    axes = [
+        [
+            matrix(_axis_tap(m, n, op.strides[k], op.dilations[k], op.pads[k], tap).T)
+            for tap in range(weights.shape[2 + k])
         ]
+        for k, (n, m) in enumerate(zip(shape[2:], out[2:], strict=True))
+    ]
+    batch, terms = identity(shape[0]), []
+    for tap in product(*map(range, weights.shape[2:])):
         at_tap = weights[(slice(None), slice(None), *tap)]
         by_group = at_tap.reshape(op.groups, -1, at_tap.shape[1]).swapaxes(1, 2).reshape(-1, shape[1] // op.groups)
-        terms.append((identity(shape[0]), _channel_factor(by_group, op.groups), *axes))
+        terms.append((batch, _channel_factor(by_group, op.groups), *(axis[at] for axis, at in zip(axes, tap, strict=True))))
     return LinearMap(shape, out, tuple(_nonzero(terms)))
 
 

@@ -84,7 +84,10 @@ class LinearMap:
         """The composition: this map of the inner one's result."""
         inner_groups, outer_groups = meeting(inner.split_out, self.split_in)
         inner, outer = inner.merged(inner_groups), self.merged(outer_groups)
-        terms = [tuple(matrix(a @ b) for a, b in zip(o, i, strict=True)) for o in outer.terms for i in inner.terms]
+        products: dict[tuple[int, int], Matrix] = {}
+        terms = [
+            tuple(_product(products, a, b) for a, b in zip(o, i, strict=True)) for o in outer.terms for i in inner.terms
+        ]
         return LinearMap(inner.shape_in, outer.shape_out, _kept(terms))
 
     def plus(self, other: LinearMap) -> LinearMap:
@@ -146,6 +149,17 @@ def _common(a: LinearMap, b: LinearMap) -> tuple[list[int], list[int]]:
     if (a.split_in, a.split_out) == (b.split_in, b.split_out):
         return [1] * len(a.split_in), [1] * len(b.split_in)
     return [len(a.split_in)], [len(b.split_in)]
+
+
+def _product(known: dict[tuple[int, int], Matrix], a: Matrix, b: Matrix) -> Matrix:
+    """a @ b, one matrix for all products of the same two: what is found of it later is found once."""
+    if _is_identity(a):
+        return b
+    if _is_identity(b):
+        return a
+    if (id(a), id(b)) not in known:
+        known[id(a), id(b)] = matrix(a @ b)
+    return known[id(a), id(b)]
 
 
 def _kept(terms: list[Term]) -> tuple[Term, ...]:

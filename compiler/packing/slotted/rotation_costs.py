@@ -79,19 +79,29 @@ class Steps:
 def count_steps(rows: Numbers, cols: Numbers, rotations: Numbers, baby_steps: int, slots: int) -> Steps:
     """The operations of a transform whose terms have these rows, columns and rotations, each triple once."""
     baby = rotations % baby_steps if baby_steps else rotations
-    giant = rotations - baby
-    babies = np.unique((cols * slots + baby)[baby > 0])
-    giants = np.unique((rows * slots + giant)[giant > 0])
-    lifted = np.unique(rows[rotations > 0])
-    return Steps(np.unique(babies // slots).size, babies.size, giants.size, rows.size, lifted.size)
+    giant = (rotations - baby) // (baby_steps or 1)
+    babies = _marked(cols, baby, baby_steps or slots)
+    giants = _marked(rows, giant, -(-slots // (baby_steps or slots)) + 1)
+    lifted = _marked(rows, (rotations > 0).astype(np.int64), 2)
+    return Steps(
+        int(babies.any(axis=1).sum()), int(babies.sum()), int(giants.sum()), rows.size, int(lifted.any(axis=1).sum())
+    )  # fmt: skip
+
+
+def _marked(which: Numbers, numbers: Numbers, extent: int) -> NDArray[np.bool_]:
+    """Which numbers above 0 occur beside each index, (indices, extent)."""
+    marked = np.zeros((int(which.max(initial=0)) + 1, extent), dtype=np.bool_)
+    marked[which, numbers] = True
+    marked[:, 0] = False
+    return marked
 
 
 def choose_baby_steps(
     rows: Numbers, cols: Numbers, rotations: Numbers, slots: int, costs: RotationCosts, strides: tuple[int, ...] = ()
 ) -> tuple[int, Steps]:
     """The cheapest number of baby steps: 0 (none), powers of two, and multiples of the given strides."""
-    tried = {1 << k for k in range(slots.bit_length() - 1)}
-    tried |= {stride << k for stride in strides for k in range(8) if 0 < stride << k < slots}
+    tried = {1 << k for k in range(2, slots.bit_length() - 1)}
+    tried |= {stride << k for stride in strides for k in range(4) if 2 < stride << k < slots}
     best = count_steps(rows, cols, rotations, 0, slots)
     chosen = 0
     for baby_steps in sorted(tried):

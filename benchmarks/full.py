@@ -21,7 +21,7 @@ from typing import Any
 
 from measures.folders import programs_folder
 from measures.full_mode import cases, openfhe_ckks, orion, sessions
-from measures.full_mode.cases import MODELS
+from measures.full_mode.files import TITLES
 from measures.full_mode.tables import show
 from measures.processes import apart
 
@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=lines[0], epilog="\n".join(lines[5:]), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = list(MODELS)
+    names = list(TITLES)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument(
         "--inputs", type=int, help="how many to run at most; by default 24, of the largest models fewer"
@@ -85,7 +85,7 @@ def measure_model(name: str, options: argparse.Namespace, programs: Path) -> dic
     }
     return {
         "name": name,
-        "title": MODELS[name].title,
+        "title": TITLES[name],
         "program": facts,
         "runs": runs,
         "met": all(run["precision"]["largest_error"] <= facts["tolerance"] for run in runs.values()),

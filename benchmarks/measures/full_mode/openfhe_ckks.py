@@ -17,7 +17,6 @@ import openfhe
 
 import enclair
 from enclair.compiler.ckks_parameters import CkksParameters
-from measures.compiled import PROGRAM
 from measures.full_mode.counts import (
     CIPHER,
     DECOMPOSED,
@@ -29,6 +28,7 @@ from measures.full_mode.counts import (
     Counts,
     count_program,
 )
+from measures.full_mode.files import PROGRAM
 
 ROTATION = 1
 REPEATED = 5

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 import enclair
-from measures.compiled import PROGRAM
-from measures.full_mode.cases import INPUTS
+from measures.full_mode.files import INPUTS, PROGRAM
 from measures.full_mode.precision import precision
 from measures.processes import THREAD_VARIABLES, apart
 from measures.timing import median_of, peak_memory, timed

@@ -98,7 +98,13 @@ def orion_table(models: Rows) -> Table:
         "rotations hoisted, full: ours",
         "Orion's",
     )
-    table = Table("model", *columns, "compile, s", "GB", title="Beside Orion: the server's part of one input")
+    table = Table(
+        "model",
+        *columns,
+        "compile, s",
+        "GB",
+        title="Beside Orion: the server's part of one input; rotations hoisted, full",
+    )
     for model in models:
         for cores, peer in model["orion"].items():
             run, counts = model["runs"][cores], model["program"]["total"]

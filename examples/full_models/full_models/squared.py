@@ -1,8 +1,8 @@
 """The denoiser of examples/ct_denoise with squares in the place of its ReLUs: seven levels, one round.
 
-``denoised = x - conv(square(conv(square(conv(square(conv(x)))))))``: a quadratic ``a (u + s)^2`` with the factor and the
-shift folded into the convolution before it, weights and bias, so that the activation is a product of a ciphertext with
-itself and nothing else. Trained from the ReLU network's weights, on phantoms alone.
+``denoised = x - conv(square(conv(square(conv(square(conv(x)))))))``: a quadratic ``a (u + s)^2`` whose factor and shift
+are folded into the convolution before it, so that the activation is a product of a ciphertext with itself and nothing
+else. Trained from the ReLU network's weights, on phantoms alone.
 """
 
 from __future__ import annotations

@@ -12,14 +12,13 @@ layer is run, its seconds for an encryption, a product and a decryption are mult
 import argparse
 import json
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from measures import compiled, in_the_clear, kernel, openfhe_operations, paillier
+from measures.folders import programs_folder
 from measures.pair import run_pair
 from measures.processes import apart, use_cores
 from measures.tables import show
@@ -129,16 +128,6 @@ def grown(case: Sequence[int], runs: int, threads: int, programs: Path) -> dict[
         "down": client.down,
         "onnxruntime": apart(in_the_clear.float_seconds, folder, threads, runs),
     }
-
-
-@contextmanager
-def programs_folder(given: Path | None) -> Iterator[Path]:
-    """The folder given, or one that is removed afterwards."""
-    if given is not None:
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="enclair-bench-") as folder:
-        yield Path(folder)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
@@ -32,14 +31,6 @@ QUICK_WIDTHS: dict[type[torch.nn.Module], dict[str, int]] = {
     classifiers.Lola: {"width": 16},
     classifiers.LeNet: {"channels": 2, "width": 16},
 }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A model: what it is, and its case in the quick size or not."""
-
-    title: str
-    make: Callable[[bool], Case]
 
 
 def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Case:
@@ -99,19 +90,19 @@ def photographs(name: str, quick: bool) -> NDArray[np.float32]:
     return transformers.tokens(model, transformers.crops(model, INPUTS, INPUTS))
 
 
-MODELS = {
-    "mlp": Entry("MLP 784-128-128-10, squares", partial(classifier, classifiers.Mlp, "square")),
-    "lola": Entry("LoLA CNN, squares", partial(classifier, classifiers.Lola, "square")),
-    "lenet": Entry("LeNet-5, squares", partial(classifier, classifiers.LeNet, "square")),
-    "lenet-relu": Entry("LeNet-5, ReLU", partial(classifier, classifiers.LeNet, "relu")),
-    "conv1": Entry("3 x 3, 1 -> 16 channels, 64 x 64", partial(convolution, 1)),
-    "conv16": Entry("3 x 3, 16 -> 16 channels, 64 x 64", partial(convolution, 16)),
-    "denoiser128": Entry("CT denoiser, squares, 128 x 128", partial(denoiser, 128)),
-    "denoiser256": Entry("CT denoiser, squares, 256 x 256", partial(denoiser, 256)),
-    "head": Entry("LayerNorm, linear, 192 features", partial(head, transformers.TINY, transformers.linear_head)),
-    "head384": Entry("LayerNorm, linear, 384 features", partial(head, transformers.SMALL, transformers.linear_head)),
-    "mlp-head": Entry("LayerNorm, MLP with GELU, 192", partial(head, transformers.TINY, transformers.mlp_head)),
-    "mlp-head384": Entry("LayerNorm, MLP with GELU, 384", partial(head, transformers.SMALL, transformers.mlp_head)),
-    "block": Entry("DeiT block, 4 tokens, 192 features", partial(block, transformers.TINY, 4)),
+MODELS: dict[str, Callable[[bool], Case]] = {
+    "mlp": partial(classifier, classifiers.Mlp, "square"),
+    "lola": partial(classifier, classifiers.Lola, "square"),
+    "lenet": partial(classifier, classifiers.LeNet, "square"),
+    "lenet-relu": partial(classifier, classifiers.LeNet, "relu"),
+    "conv1": partial(convolution, 1),
+    "conv16": partial(convolution, 16),
+    "denoiser128": partial(denoiser, 128),
+    "denoiser256": partial(denoiser, 256),
+    "head": partial(head, transformers.TINY, transformers.linear_head),
+    "head384": partial(head, transformers.SMALL, transformers.linear_head),
+    "mlp-head": partial(head, transformers.TINY, transformers.mlp_head),
+    "mlp-head384": partial(head, transformers.SMALL, transformers.mlp_head),
+    "block": partial(block, transformers.TINY, 4),
 }
-"""By the name that ``run.py`` and ``benchmarks/full.py`` take."""
+"""Name -> its case, in the quick size or not; ``TITLES`` says what it is."""

@@ -1,13 +1,13 @@
 """The denoiser of examples/ct_denoise with squares in the place of its ReLUs: seven levels, one round.
 
-``denoised = x - conv(square(conv(square(conv(square(conv(x)))))))``: a quadratic ``a (u + s)^2`` with the factor and the
-shift folded into the convolution before it, weights and bias, so that the activation is a product of a ciphertext with
-itself and nothing else. Trained from the ReLU network's weights, on phantoms alone.
+``denoised = x - conv(square(conv(square(conv(square(conv(x)))))))``: a quadratic ``a (u + s)^2`` whose factor and shift
+are folded into the convolution before it, so that the activation is a product of a ciphertext with itself and nothing
+else. Trained from the ReLU network's weights, on phantoms alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 from ct_denoise.model import CHANNELS, DEPTH, model_of
-from ct_denoise.network import UNIT_HU, Weights, load_weights
+from ct_denoise.network import UNIT_HU, Weights
 from ct_denoise.pairs import Pair
 from ct_denoise.training import PENALTY, Schedule, batch, excess, extremes, noise_scale
+from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from full_models.activations import Square
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "squared_denoiser.safetensors"
 STEPS = Schedule(steps=6000, rate=1e-3)
+RANGE_HU = (-1024.0, 3071.0)
+"""What the network is made for: a square grows, so that values beyond would be wrong by more than they are worth."""
 SPREAD = 3.0
 """A ReLU is fitted over so many standard deviations of what comes to it."""
 
@@ -47,6 +51,28 @@ class SquaredDenoiser(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Subtract the predicted noise; units of 1000 HU in and out."""
         return x - self.responses(x)[-1]
+
+
+def load(path: Path = WEIGHTS) -> SquaredDenoiser:
+    """The trained network."""
+    if not path.is_file():
+        raise FileNotFoundError(f"the trained weights are needed at {path}: make them with train.py")
+    tensors = load_file(path)
+    channels, depth = len(tensors["convolutions.0.weight"]), len(tensors) // 2
+    model = SquaredDenoiser(channels, depth)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def input_range() -> tuple[float, float]:
+    """What inputs are clipped to, in the network's units, rounded as they are."""
+    low, high = (float(np.float32(hu / UNIT_HU)) for hu in RANGE_HU)
+    return low, high
+
+
+def clipped(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images within the range."""
+    return np.clip(images, *input_range())
 
 
 def squared(weights: Weights, images: Tensor) -> SquaredDenoiser:
@@ -86,11 +112,11 @@ def _replace(before: Any, after: Any, responses: Tensor) -> None:
         after.bias += d * after.weight[:, channel].sum(dim=(1, 2))
 
 
-def quadratic(responses: np.ndarray) -> tuple[float, float, float]:
+def quadratic(responses: NDArray[np.float32]) -> tuple[float, float, float]:
     """``a, s, d`` with ``a (u + s)^2 + d`` nearest to ReLU in the mean square, around the responses' middle."""
     middle, spread = float(responses.mean()), float(responses.std()) + 1e-2
     u = middle + spread * np.linspace(-SPREAD, SPREAD, 201)
-    weights = np.exp(-np.linspace(-SPREAD, SPREAD, 201) ** 2 / 4)
+    weights = np.exp(-(np.linspace(-SPREAD, SPREAD, 201) ** 2) / 4)
     c, b, a = np.polynomial.polynomial.polyfit(u, np.maximum(u, 0), 2, w=weights)
     a = max(a, 1e-2 / spread)
     return float(a), float(b / (2 * a)), float(c - b * b / (4 * a))

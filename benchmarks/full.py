@@ -1,0 +1,117 @@
+"""Measure full mode: compile, keys, encryption, evaluation, decryption, precision, beside Orion and OpenFHE.
+
+python benchmarks/full.py [--only NAME ...] [--inputs N] [--threads N ...] [--quick] [--programs DIR]
+                          [--peer-python PYTHON] [--json]
+
+Programs are compiled once, each in a process of its own, whose peak memory is that of compiling. Then every input runs
+once on each number of cores, in processes of their own; seconds are medians. Precision is -log2 of the gap to the float
+model in onnxruntime. Rotations are counted: hoisted ones share a decomposition of their ciphertext, full ones do not.
+Beside them stands what the program's operations would take with OpenFHE's own evaluation: medians of each operation at
+each level that occurs, one thread, times how often it occurs. --peer-python names a Python in which Orion is installed
+(CPython 3.10, pip install orion-fhe==1.0.2): it runs the same networks, weights and inputs by peers/orion_bench.py.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measures.folders import programs_folder
+from measures.full_mode import cases, openfhe_ckks, orion, sessions
+from measures.full_mode.files import TITLES
+from measures.full_mode.tables import show
+from measures.processes import apart
+
+LARGE = {"denoiser128": 3, "denoiser256": 1}
+"""Models that run long -> how many inputs are enough."""
+PEER_RUNS = 7
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    lines = __doc__.splitlines()
+    parser = argparse.ArgumentParser(
+        description=lines[0], epilog="\n".join(lines[5:]), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = list(TITLES)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument(
+        "--inputs", type=int, help="how many to run at most; by default 24, of the largest models fewer"
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=default_threads(), help="numbers of cores to run on")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--mode", choices=("full", "split"), default="full", help="split: the same models, interactive")
+    parser.add_argument("--programs", type=Path, help="folder for compiled programs; those in it are used as they are")
+    parser.add_argument("--peer-python", type=Path, help="a Python with Orion, to measure it too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args()
+
+
+def default_threads() -> list[int]:
+    """One core, and all."""
+    return sorted({1, len(os.sched_getaffinity(0))})
+
+
+def measure(options: argparse.Namespace, programs: Path) -> dict[str, Any]:
+    """All figures."""
+    return {
+        "mode": options.mode,
+        "quick": options.quick,
+        "threads": options.threads,
+        "models": [measure_model(name, options, programs) for name in options.only],
+    }
+
+
+def said(what: str, work: Callable[..., Any], *args: Any) -> Any:
+    """Say on standard error what is being done, and do it."""
+    print(f"{what} ...", file=sys.stderr, flush=True)
+    return work(*args)
+
+
+def measure_model(name: str, options: argparse.Namespace, programs: Path) -> dict[str, Any]:
+    """The figures of one model."""
+    folder = programs / f"{name}-{options.mode}{'-quick' if options.quick else ''}"
+    count = options.inputs or (LARGE.get(name) if not options.quick else 3)
+    facts = said(
+        f"{name}: compiling", apart, cases.compile_model, folder, name, options.mode, options.quick, count or 24
+    )
+    backend = "ckks" if options.mode == "full" else "bfv"
+    runs = {
+        str(cores): said(f"{name}: running on {cores}", sessions.run_on, cores, folder, backend)
+        for cores in options.threads
+    }
+    return {
+        "name": name,
+        "title": TITLES[name],
+        "program": facts,
+        "runs": runs,
+        "met": all(run["precision"]["largest_error"] <= facts["tolerance"] for run in runs.values()),
+        "openfhe": said(f"{name}: OpenFHE", apart, openfhe_ckks.limit, folder) if options.mode == "full" else None,
+        "orion": peers(name, folder, options),
+    }
+
+
+def peers(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Orion's figures by number of threads, where it is measured."""
+    if options.peer_python is None or options.quick or name not in orion.WORKS:
+        return {}
+    runs = min(options.inputs or PEER_RUNS, PEER_RUNS)
+    return {
+        str(cores): said(f"{name}: Orion on {cores}", orion.measure, options.peer_python, name, folder, cores, runs)
+        for cores in options.threads
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    with programs_folder(options.programs) as programs:
+        figures = measure(options, programs)
+    print(json.dumps(figures, indent=2)) if options.json else show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What ``benchmarks/full.py`` measures."""

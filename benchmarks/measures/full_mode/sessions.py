@@ -1,0 +1,75 @@
+"""Run a compiled program on its inputs, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import enclair
+from measures.full_mode.files import INPUTS, PROGRAM
+from measures.full_mode.precision import precision
+from measures.processes import THREAD_VARIABLES, apart
+from measures.timing import median_of, peak_memory, timed
+
+
+@contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Hold this process, and those it starts meanwhile, to some of the cores."""
+    cores, environment = os.sched_getaffinity(0), dict(os.environ)
+    os.sched_setaffinity(0, sorted(cores)[:count])
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def run_on(cores: int, folder: Path, backend: str) -> dict[str, Any]:
+    """Run the program in a folder on so many cores."""
+    with on_cores(cores):
+        found: dict[str, Any] = apart(run, folder, backend)
+    return found
+
+
+def run(folder: Path, backend: str) -> dict[str, Any]:
+    """Every input once, after the first has warmed up: medians of seconds by part, by the clock and of all cores."""
+    program = enclair.load(folder / PROGRAM)
+    with np.load(folder / INPUTS) as arrays:
+        case = dict(arrays)
+    spec = program.inputs[0]
+    batches = case["inputs"].reshape(-1, *spec.shape)
+    key_seconds, session = timed(lambda: enclair.Session(program, backend))
+    results, core_seconds = [], []
+    for batch in [batches[0], *batches]:
+        start = time.process_time()
+        results.append(session.run({spec.name: batch}, clip=True))
+        core_seconds.append(time.process_time() - start)
+    outputs = np.concatenate([result.outputs[program.outputs[0]] for result in results[1:]])
+    traffic = results[-1].traffic
+    return {
+        "keys": key_seconds,
+        "parts": median_of([result.parts for result in results[1:]]),
+        "seconds": median_of([result.seconds for result in results[1:]]),
+        "core_seconds": median(core_seconds[1:]),
+        "bytes": {"up": traffic.up, "down": traffic.down, "keys": traffic.keys},
+        "peak_memory": peak_memory(),
+        "precision": precision(outputs, case["expected"]).to_json(),
+        "clipped": sum(sum(result.clipped.values()) for result in results[1:]),
+        **_accuracy(outputs, case),
+    }
+
+
+def _accuracy(outputs: Any, case: dict[str, Any]) -> dict[str, float]:
+    if "labels" not in case:
+        return {}
+    shares = {"accuracy": outputs, "float_accuracy": case["expected"]}
+    return {name: float((each.argmax(axis=1) == case["labels"]).mean()) for name, each in shares.items()}

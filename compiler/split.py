@@ -13,6 +13,7 @@ import numpy as np
 
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
 from enclair.compiler.errors import CompileError, DoesNotFit, PackingError
+from enclair.compiler.input_ranges import input_limits, with_declared
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.elementwise import Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
@@ -58,7 +59,7 @@ def compile_split(
     """Compile a graph of reals; see ``enclair.compiler.compile``."""
     check_options(options)
     prepared = run_passes(graph, PREPARE)
-    ranges = _with_declared(calibrate(prepared, samples), options, prepared)
+    ranges = with_declared(calibrate(prepared, samples), prepared, options.input_ranges, options.margin)
     if references is None:
         references = [run(prepared, sample) for sample in samples]
     cuts = _Cuts()
@@ -75,27 +76,6 @@ def compile_split(
         else:
             return _program(prepared, ranges, options, precision, parameters, assembled, cuts)
     raise CompileError(f"the model does not fit even after {MOST_CUTS} cuts; ask for a larger tolerance or fewer bits")
-
-
-def _with_declared(ranges: Mapping[str, Range], options: SplitOptions, graph: Graph) -> dict[str, Range]:
-    """Calibrated ranges, with the declared ones of inputs instead: those hold without a margin."""
-    names = {value.name for value in graph.inputs}
-    if unknown := sorted(set(options.input_ranges) - names):
-        raise CompileError(
-            f"input_ranges names {', '.join(unknown)}; the model's inputs are {', '.join(sorted(names))}"
-        )
-    declared = {}
-    for name, (low, high) in options.input_ranges.items():
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise CompileError(f"input_ranges[{name!r}] must be (low, high) with low < high, got ({low}, {high})")
-        if ranges[name].low < low or ranges[name].high > high:
-            raise CompileError(
-                f"input_ranges[{name!r}] is ({low}, {high}), but the calibration data reach "
-                f"from {ranges[name].low:.6g} to {ranges[name].high:.6g}"
-            )
-        shrink = 1 + options.margin
-        declared[name] = Range(min(low, 0.0) / shrink, max(high, 0.0) / shrink)
-    return {**ranges, **declared}
 
 
 def _with_refreshes(ranges: Mapping[str, Range], placed: Graph) -> dict[str, Range]:
@@ -177,7 +157,7 @@ def _program(
         dump(f"server{number}", round_.server)
         dump(f"client{number}", round_.client)
     inputs = tuple(
-        InputSpec(value.name, getattr(value.type, "shape", ()), *_limits(value.name, ranges, options))
+        InputSpec(value.name, getattr(value.type, "shape", ()), *input_limits(value.name, ranges, options.input_ranges, options.margin))
         for value in prepared.inputs
     )
     facts = {
@@ -201,12 +181,3 @@ def _program(
     return Program(
         prepared.name, parameters, inputs, outputs, assembled.prologue, assembled.rounds, precision.fixed, facts=facts
     )  # fmt: skip
-
-
-def _limits(name: str, ranges: Mapping[str, Range], options: SplitOptions) -> tuple[float, float]:
-    """The interval in which an input is accepted: declared, or calibrated and widened."""
-    if name in options.input_ranges:
-        low, high = options.input_ranges[name]
-        return float(low), float(high)
-    widened = ranges[name].widened(options.margin)
-    return widened.low, widened.high

@@ -33,6 +33,10 @@ class PayloadError(RuntimeFailure):
     """Bytes that are not the ciphertexts or keys they should be."""
 
 
+class MissingKeyError(RuntimeFailure):
+    """An evaluation key that a program needs and its keys do not hold."""
+
+
 class InsecureParameters(RuntimeFailure):
     """Parameters without security, offered where data are to be protected."""
 

@@ -18,6 +18,7 @@ from enclair.compiler.ir.graph import Graph
 from enclair.compiler.parameters import ParameterError
 from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.passes.place_levels import PlaceLevels
+from enclair.compiler.passes.sink_rescales import SinkRescales
 from enclair.compiler.planner.ckks_noise import Prediction, noise_model, predict
 from enclair.compiler.planner.levels import LevelPlan
 
@@ -100,7 +101,7 @@ def _fewest_digits(ring_dim: int, levels: int, scale_bits: int, headroom_bits: i
 
 
 def _placed(packed: Graph, parameters: CkksParameters, inputs: Sequence[Inputs]) -> Chosen:
-    graph = run_passes(packed, (PlaceLevels(parameters),), dumped=False)
+    graph = run_passes(packed, (PlaceLevels(parameters), SinkRescales()), dumped=False)
     predictions = [predict(graph, given, noise_model(parameters)) for given in inputs]
     return Chosen(parameters, graph, max(predictions, key=lambda prediction: prediction.bound))
 

@@ -59,7 +59,7 @@ def _parameters(report: FullFindings) -> Iterator[tuple[str, str]]:
     p, keys = report.parameters, report.keys
     yield "scheme", f"{p.scheme}, ring dimension {p.ring_dim}, {p.slots} slots"
     yield "levels", f"{p.levels}, scale 2^{p.scale_bits}, first prime of {p.first_bits} bits"
-    yield "key switching", f"{counted(p.digits, 'digit')}, {counted(len(p.special_primes), 'special prime')}"
+    yield "switching", f"{counted(p.digits, 'digit')}, {counted(len(p.special_primes), 'special prime')}"
     yield "security", p.statement
     kinds = counted(len(keys.rotations), "rotation key") + (" and the relinearisation key" if keys.relinearise else "")
     yield "keys", f"{kinds}, {in_bytes(keys.key_bytes)} each"
@@ -83,7 +83,7 @@ def _cost(report: FullFindings) -> Iterator[tuple[str, str]]:
     cost, done = report.cost, report.operations
     threads = ", ".join(f"{in_time(ms)} on {n} threads" for n, ms in cost.threads_ms.items() if n != "1")
     yield "server", f"{in_time(cost.server_ms)} on one thread" + (f", {threads}" if threads else "")
-    yield "critical path", in_time(cost.critical_ms)
+    yield "chain", in_time(cost.critical_ms)
     yield "client", in_time(cost.client_ms)
     yield "memory", f"about {in_bytes(cost.memory_bytes)} on the server"
     yield (

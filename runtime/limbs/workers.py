@@ -1,21 +1,27 @@
 """Threads over independent pieces of work: numba's code, BLAS and OpenFHE's binding release the interpreter lock.
 
 OpenMP inside an op gains nothing at these ring dimensions, and neither does BLAS: each worker keeps to one thread.
+
+Threads that run the nodes of a graph (``workers``) and those that help them inside an operation share a budget: each
+takes a core while it computes, and helpers come only while a core is free.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from threading import BoundedSemaphore, Lock, local
+from typing import Generic, TypeVar
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_thread = local()
 
 
 def cores() -> int:
@@ -24,7 +30,12 @@ def cores() -> int:
 
 
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """``[function(item) for item in items]``, on all cores. The first exception is raised here."""
+    """``[function(item) for item in items]``, on all cores. The first exception is raised here.
+
+    Called by a thread of ``workers``, or within itself, on that thread and on cores that are free.
+    """
+    if getattr(_thread, "is_worker", False):
+        return _Shared(function, list(items)).run()
     return list(_pool(cores()).map(function, items))
 
 
@@ -33,6 +44,58 @@ def parallel_parts(function: Callable[[int, int], None], count: int, *, at_least
     size = max(at_least, -(-count // (4 * cores())))
     starts = range(0, count, size)
     parallel_map(lambda start: function(start, min(start + size, count)), starts)
+
+
+def workers(count: int) -> ThreadPoolExecutor:
+    """A pool of threads that run the nodes of a graph."""
+    return _graph_pool(count)
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """A worker takes a core while it computes, and waits until there is one."""
+    with _free_cores(cores()):
+        yield
+
+
+class _Shared(Generic[Item, Result]):
+    """Items that a worker and its helpers take one by one."""
+
+    def __init__(self, function: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self._function, self._items = function, items
+        self._results: list[Result | None] = [None] * len(items)
+        self._numbers: Iterator[int] = iter(range(len(items)))
+        self._lock = Lock()
+
+    def run(self) -> list[Result]:
+        """The results, in order."""
+        helpers: list[Future[None]] = []
+        free, most = _free_cores(cores()), len(self._items) - 1
+        while (number := self._next()) is not None:
+            if len(helpers) < most and free.acquire(blocking=False):
+                helpers.append(_pool(cores()).submit(self._help, free))
+            self._take(number)
+        for helper in helpers:
+            helper.result()
+        return self._results  # type: ignore[return-value] # every one is there
+
+    def _help(self, free: BoundedSemaphore) -> None:
+        try:
+            while (number := self._next()) is not None:
+                self._take(number)
+        finally:
+            free.release()
+
+    def _take(self, number: int) -> None:
+        try:
+            self._results[number] = self._function(self._items[number])
+        except BaseException:
+            self._numbers = iter(())
+            raise
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._numbers, None)
 
 
 @contextmanager
@@ -58,5 +121,16 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="enclair", initializer=_one_thread_each)
 
 
+@cache
+def _graph_pool(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="enclair-graph", initializer=_one_thread_each)
+
+
+@cache
+def _free_cores(count: int) -> BoundedSemaphore:
+    return BoundedSemaphore(count)
+
+
 def _one_thread_each() -> None:
+    _thread.is_worker = True
     threadpool_limits(limits=1, user_api="openmp")

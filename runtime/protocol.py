@@ -110,9 +110,7 @@ def seal(envelope: Envelope, payload: bytes | bytearray | memoryview) -> bytes:
     return b"".join((header, payload, digest.digest()))
 
 
-def registration_envelope(
-    program: str, parameters: Parameters, key_id: str, needs: KeyNeeds = NO_KEYS
-) -> Envelope:
+def registration_envelope(program: str, parameters: Parameters, key_id: str, needs: KeyNeeds = NO_KEYS) -> Envelope:
     """The envelope of a public key for the program with this digest, and of the evaluation keys that it needs."""
     count = needs.count if isinstance(parameters, CkksParameters) else len(parameters.plaintext_moduli)
     return Envelope(MessageType.PUBLIC_KEY, program, parameters.digest(), key_id, NO_SESSION, 0, count)

@@ -198,7 +198,7 @@ def _check_obfuscation(parameters: Parameters, kinds: Collection[str]) -> frozen
     checked = check_kinds(kinds)
     if checked and isinstance(parameters, CkksParameters):
         raise ObfuscationError(
-            f"obfuscation is for the answers of split mode, got {', '.join(sorted(checked))} for a program of full mode:"
-            " leave it out, the client sees the result alone"
+            f"obfuscation is for the answers of split mode, got {', '.join(sorted(checked))} for a program of full"
+            " mode: leave it out, the client sees the result alone"
         )
     return checked

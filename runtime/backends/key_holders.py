@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import overload
 
 from enclair.compiler.ckks_parameters import CkksParameters, Parameters
 from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
@@ -16,6 +17,12 @@ from enclair.runtime.backends.interface import KeyHolder
 from enclair.runtime.backends.simulated import SimulatedKeyHolder
 
 
+@overload
+def make_key_holder(backend: str, parameters: BfvParameters, needs: KeyNeeds = NO_KEYS) -> KeyHolder: ...
+@overload
+def make_key_holder(backend: str, parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> CkksKeyHolder: ...
+@overload
+def make_key_holder(backend: str, parameters: Parameters, needs: KeyNeeds = NO_KEYS) -> KeyHolder | CkksKeyHolder: ...
 def make_key_holder(backend: str, parameters: Parameters, needs: KeyNeeds = NO_KEYS) -> KeyHolder | CkksKeyHolder:
     """Fresh keys of a backend, with the evaluation keys that a program needs; ``clear`` and ``simulated`` have none.
 
@@ -29,9 +36,7 @@ def make_key_holder(backend: str, parameters: Parameters, needs: KeyNeeds = NO_K
     return _bfv_keys(backend, parameters)
 
 
-def make_key_file(
-    parameters: Parameters, needs: KeyNeeds, path: Path
-) -> KeyHolder | CkksKeyHolder:
+def make_key_file(parameters: Parameters, needs: KeyNeeds, path: Path) -> KeyHolder | CkksKeyHolder:
     """Fresh keys, written to a new file of secret keys.
 
     Raises:

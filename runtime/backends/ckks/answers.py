@@ -9,8 +9,6 @@ the client decrypts from it, noise included. That noise depends on the weights, 
 
 from __future__ import annotations
 
-import numpy as np
-
 from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.key_needs import KeyNeeds
 from enclair.runtime.backends.ckks.ciphers import Ciphers
@@ -18,15 +16,12 @@ from enclair.runtime.backends.ckks.context import open_context
 from enclair.runtime.backends.ckks.evaluate import CkksEvaluator
 from enclair.runtime.backends.ckks.wire import (
     check_registration,
-    ciphertext_rows,
-    key_id_of,
     read_evaluation_keys,
     read_public_key,
-    write_ciphertexts,
 )
 from enclair.runtime.backends.interface import Payload
 from enclair.runtime.limbs.compiled import Words
-from enclair.runtime.limbs.elementwise import add_rows
+from enclair.runtime.limbs.workers import parallel_map
 
 
 class AnsweringEvaluator(CkksEvaluator):
@@ -42,25 +37,23 @@ class AnsweringEvaluator(CkksEvaluator):
         check_registration(public_key, parameters, needs)
         super().__init__(parameters, read_evaluation_keys(public_key, parameters, needs))
         self.parameters = parameters
-        self._id = key_id_of(public_key, parameters)
         self._context = open_context(parameters)
         tag, residues = read_public_key(public_key, parameters)
         self._public_key = self._context.read_public_key(residues, tag)
 
-    @property
-    def key_id(self) -> str:
-        """32 hex digits that name the client's key."""
-        return self._id
-
     def answer(self, x: Ciphers) -> Payload:
         """The payload to send back: each ciphertext plus a fresh encryption of zero."""
-        words, zero = self.to_words(x), self._context.zero(x.level)
-        primes = np.array(self.parameters.primes[: x.level + 1], dtype=np.uint64)
+        return self.dump(self.add(x, self._zeros(x)))
 
-        def make(number: int) -> Words:
-            fresh = self._context.scheme.Encrypt(self._public_key, zero)
-            out = self._context.write_ciphertext(fresh, x.level).reshape(-1, self.parameters.ring_dim)
-            add_rows(words[number].reshape(out.shape), out, primes, False, out)
-            return out
+    def _zeros(self, x: Ciphers) -> Ciphers:
+        """Encrypted one level higher where there is one, and rescaled: that leaves the noise of a rescaling alone."""
+        level = min(x.level + 1, self.parameters.levels)
+        scheme, plaintext = self._context.scheme, self._context.zero(level)
 
-        return write_ciphertexts(len(words), ciphertext_rows(self.parameters, x.level), make)
+        def encrypt(_: object) -> Words:
+            return self._context.write_ciphertext(scheme.Encrypt(self._public_key, plaintext), level)
+
+        words = parallel_map(encrypt, range(self.count(x)))
+        if level == x.level:
+            return self.from_words(words, level, x.scale)
+        return self.rescale(self.from_words(words, level, x.scale * self.parameters.primes[level]))

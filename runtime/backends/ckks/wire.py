@@ -193,7 +193,7 @@ def read_evaluation_keys(data: Payload, parameters: CkksParameters, needs: KeyNe
     packed = packed_keys(data, parameters, needs)
     rotations = PackedKeys(parameters, dict(zip(needs.rotations, packed[needs.relinearise :], strict=True)))
     relinearisation = PackedKeys(parameters, dict(enumerate(packed[: needs.relinearise])))
-    return EvaluationKeys(relinearisation.get(0), rotations)
+    return EvaluationKeys(relinearisation.get(0), rotations, key_id_of(data, parameters))
 
 
 class PackedKeys(Mapping[int, Words]):

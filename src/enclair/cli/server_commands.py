@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -77,8 +77,8 @@ def _serve(
     backend, public_key = encrypting_backend(program.parameters), read_registration(program, registration)
     evaluator = make_evaluator(backend, program.parameters, public_key, program.keys)
     check_key(evaluator, read_message(registration)[0].key)
-    store = DirectoryStore(state, evaluator, kept_types(program))
-    server = Server(program, evaluator, store, obfuscate=kinds)
+    store: DirectoryStore[Any] = DirectoryStore(state, evaluator, kept_types(program))
+    server: Server[Any] = Server(program, evaluator, store, obfuscate=kinds)
     graphs = {number: round_.server for number, round_ in enumerate(program.rounds, 1)}
     graph = graphs.get(read_message(uploads[0])[0].round)
     if graph is not None:

@@ -29,12 +29,12 @@ class DecryptionFailed(RuntimeFailure):
     """A CKKS ciphertext that decrypts to noise and nothing else."""
 
 
-class MissingKeyError(RuntimeFailure):
-    """An evaluation key that a program needs and its keys do not hold."""
-
-
 class PayloadError(RuntimeFailure):
     """Bytes that are not the ciphertexts or keys they should be."""
+
+
+class MissingKeyError(RuntimeFailure):
+    """An evaluation key that a program needs and its keys do not hold."""
 
 
 class InsecureParameters(RuntimeFailure):

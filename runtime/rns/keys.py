@@ -1,24 +1,159 @@
-"""Evaluation keys as residues."""
+"""Evaluation keys: as OpenFHE makes them, and brought to the special primes of a ``Ring``.
+
+OpenFHE's special primes are of 60 bits, too wide for float64. A key modulo Q P is therefore brought to Q P': multiplied
+by P'/P and rounded, as a rescaling does. From b + a s = e + P g (mod Q P), where g is the gadget times the secret that
+the key holds, follows b' + a' s = e P'/P + r + P' g (mod Q P') with a rounding error r of about
+sqrt((1 + 2 N / 3) / 12): larger than e, but divided by P' when the key is used, and ``SPECIAL_MARGIN`` is made for it.
+Nothing but public key material goes in, so that security is that of OpenFHE's key.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from enclair.runtime.limbs.compiled import Words
+import numpy as np
+
+from enclair.runtime.errors import PayloadError
+from enclair.runtime.limbs.compiled import FLOAT, INT, WORD, Floats, Word, Words, compiled, high_product, read, write
+from enclair.runtime.limbs.ntt import Transform, inverse, smallest_root, with_quotients
+from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.rns.elementwise import from_words
+from enclair.runtime.rns.lanes import centred, full, load, product, store
+from enclair.runtime.rns.ring import Ring, RingParameters
+from enclair.runtime.rns.transforms import forward, order
+
+HALF = 30
+"""Bits of the lower half of a residue of 60 bits."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class EvaluationKeys:
-    """Keys for products and rotations, each (digits, 2, limbs of Q, then of P, N), in OpenFHE's evaluation order.
+    """OpenFHE's keys of hybrid key switching.
 
-    Part 0 of the sum of a polynomial's digits times a key is added to c0, part 1 to c1.
+    A key is residues (digits, 2, limbs of Q and then of P, N) in evaluation form and in OpenFHE's order: b, then a.
+    For the secret s' that it switches from, b + a s = e + P g s', g 1 modulo the digit's primes, 0 modulo others.
 
     Args:
-        relinearisation: from s^2 to s; None where the program relinearises nothing.
-        rotations: by steps. Steps r is for the rotation that brings slot i + r to slot i, the automorphism X -> X^g
-            with g = 5^r modulo 2N; its key takes c1 of the ciphertext as it is, before the automorphism.
+        relinearisation: from s^2; None where no product is relinearised.
+        rotations: by steps: brings slot i + steps to slot i. From s; under the secret that the rotation turns into s.
+        key_id: 32 hex digits that name the client's key.
     """
 
-    relinearisation: Words | None
-    rotations: Mapping[int, Words]
+    relinearisation: Words | None = None
+    rotations: Mapping[int, Words] = field(default_factory=dict)
+    key_id: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SwitchTables:
+    """What bringing keys to a ring's special primes needs.
+
+    Args:
+        ring: that they are brought to.
+        transforms: modulo OpenFHE's special primes.
+        scales: (special, 2): P' (P / p)^-1 modulo each of them, and Shoup's quotient.
+        inverses: (special,): 1 / p.
+        factors: (2 special + 1, rows of the ring): P / p and 2^30 P / p modulo its primes, and -P.
+        quotients: (rows,): 1 / P modulo its primes.
+        multipliers: (rows,): P' / P modulo its primes.
+    """
+
+    ring: Ring
+    transforms: tuple[Transform, ...]
+    scales: Words
+    inverses: Floats
+    factors: Floats
+    quotients: Floats
+    multipliers: Floats
+
+
+def switch_tables(parameters: RingParameters, ring: Ring) -> SwitchTables:
+    """The tables for the special primes of these parameters."""
+    special, target = parameters.special_primes, ring.special_product
+    whole = math.prod(special)
+    scales = [with_quotients([target * pow(whole // p, -1, p) % p], p)[:, 0] for p in special]
+    factors = [ring.residues(whole // p * power) for p in special for power in (1, 2**HALF)]
+    quotients = [pow(whole, -1, prime) for prime in ring.every_prime]
+    return SwitchTables(
+        ring,
+        tuple(Transform(p, ring.ring_dim, smallest_root(p, ring.ring_dim)) for p in special),
+        np.stack(scales),
+        np.array([1.0 / p for p in special]),
+        np.stack([*factors, ring.residues(-whole)]),
+        np.array([ring.residues(q)[row] for row, q in enumerate(quotients)]),
+        np.array([ring.residues(target * q)[row] for row, q in enumerate(quotients)]),
+    )
+
+
+def bring_key(key: Words, tables: SwitchTables, name: str) -> Floats:
+    """The key (digits, 2, rows, N) modulo the primes of the ring.
+
+    Raises:
+        PayloadError: it is of another shape; ``name`` says which key.
+    """
+    ring = tables.ring
+    digits = len(ring.digits(len(ring.primes) - 1))
+    needed = (digits, 2, len(ring.primes) + len(tables.transforms), ring.ring_dim)
+    if key.shape != needed or key.dtype != np.uint64:
+        raise PayloadError(
+            f"the {name} key needs uint64 residues of shape {needed} (digits, 2, limbs, N), got {key.dtype}"
+            f" {key.shape}: make keys for these parameters"
+        )
+    out = np.empty((digits, 2, len(ring.every_prime), ring.ring_dim))
+    work = [(digit, part) for digit in range(digits) for part in range(2)]
+    parallel_map(lambda place: _bring(key[place], tables, out[place]), work)
+    return out
+
+
+def _bring(words: Words, tables: SwitchTables, out: Floats) -> None:
+    """One element (limbs, N) to out (rows, N)."""
+    ring, limbs = tables.ring, len(tables.ring.primes)
+    rest = words[limbs:].copy()
+    for row, transform, scale in zip(rest, tables.transforms, tables.scales, strict=True):
+        inverse(row[None], transform.inverse_roots, transform.prime)
+        _scale(row, scale, np.uint64(transform.prime))
+    primes = np.array(ring.primes, dtype=np.uint64)
+    from_words(np.ascontiguousarray(words[:limbs]), order(ring.ring_dim), primes, out[:limbs])
+    out[limbs:] = 0.0
+    parts, taken = _parts(rest, tables.inverses), np.empty(ring.ring_dim)
+    for row, prime in enumerate(ring.every_prime):
+        _sum(parts, tables.factors, row, float(prime), taken)
+        forward(taken, ring.tables[row], float(prime))
+        _combine(out[row], tables.multipliers[row], taken, -tables.quotients[row], float(prime))
+
+
+def _parts(rest: Words, inverses: Floats) -> Floats:
+    """(2 special + 1, N): the halves of the y of ``conversion``, the lower first, and v."""
+    halves = np.stack([rest & np.uint64((1 << HALF) - 1), rest >> np.uint64(HALF)], axis=1).astype(np.float64)
+    v = np.rint((rest.astype(np.float64) * inverses[:, None]).sum(axis=0))
+    return np.concatenate([halves.reshape(-1, rest.shape[1]), v[None]])
+
+
+@compiled(write(WORD, 1), read(WORD, 1), WORD)
+def _scale(row: Words, scale: Words, prime: Word) -> None:
+    """Times scale[0], in place; below the prime."""
+    for j in range(row.size):
+        v = row[j] * scale[0] - high_product(row[j], scale[1]) * prime
+        row[j] = v - (prime if v >= prime else np.uint64(0))
+
+
+@compiled(read(FLOAT, 2), read(FLOAT, 2), INT, FLOAT, write(FLOAT, 1))
+def _sum(parts: Floats, factors: Floats, row: int, prime: float, out: Floats) -> None:
+    """Out (N,) = sum_k parts[k] factors[k, row] modulo the prime."""
+    count, size = parts.shape
+    p, n = full(prime), full(-1.0 / prime)
+    for j in range(0, size, 8):
+        total = full(0.0)
+        for k in range(count):
+            total = centred(total + product(load(parts, k * size + j), full(factors[k, row]), p, n), p, n)
+        store(out, j, total)
+
+
+@compiled(write(FLOAT, 1), FLOAT, read(FLOAT, 1), FLOAT, FLOAT)
+def _combine(x: Floats, factor: float, y: Floats, other: float, prime: float) -> None:
+    """X (N,) = x factor + y other modulo the prime, in place."""
+    p, n, f, g = full(prime), full(-1.0 / prime), full(factor), full(other)
+    for j in range(0, x.size, 8):
+        store(x, j, centred(product(load(x, j), f, p, n) + product(load(y, j), g, p, n), p, n))

@@ -1,0 +1,241 @@
+"""The negacyclic number-theoretic transform modulo primes below 2^50, eight lanes at a time.
+
+Cooley and Tukey's butterflies forward, Gentleman and Sande's backward, two stages in one pass over the memory. The last
+three stages forward, where partners are less than eight apart, are done across eight groups at once: each block of 64
+values is transposed for them and stays so (``order``). Sums are reduced only as often as the bounds need: all values
+are below four times the prime, at most 2^52.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from enclair.runtime.limbs.compiled import BIT, FLOAT, INT, Floats, Integers, compiled, read, write
+from enclair.runtime.limbs.ntt import Transform
+from enclair.runtime.rns.lanes import centred, full, load, product, store, transposed
+
+BLOCK = 2048
+"""Values whose remaining passes are done together, in the nearest cache."""
+
+SMALLEST_RING = 128
+
+FORWARD, BACKWARD = 0, 1
+ROOTS, TAILS = 0, 1
+
+
+@lru_cache(maxsize=32)
+def order(ring_dim: int) -> Integers:
+    """Value i here is value order[i] of ``limbs.ntt`` and of OpenFHE. It is its own inverse."""
+    return np.arange(ring_dim).reshape(-1, 8, 8).transpose(0, 2, 1).reshape(-1)
+
+
+def tables(transform: Transform) -> Floats:
+    """(2, 2, N): for each direction the roots, and the roots of the last three stages as they are needed there.
+
+    The first root, which no butterfly uses, is 1 / N backward.
+    """
+    roots = [transform.forward_roots[0], transform.inverse_roots[0]]
+    centred_roots = np.stack([centred_residues(row, transform.prime) for row in roots])
+    return np.stack([centred_roots, np.stack([_tails(row) for row in centred_roots])], axis=1)
+
+
+def centred_residues(residues: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], prime: int) -> Floats:
+    """Residues in [0, prime) as float64, at most half the prime in magnitude."""
+    signed = residues.astype(np.int64)
+    return np.where(signed > prime // 2, signed - prime, signed).astype(np.float64)
+
+
+def _tails(roots: Floats) -> Floats:
+    """(N,): for each block of 64, seven vectors over its eight groups: one factor of the third-last stage, two of the
+    second-last, four of the last.
+    """
+    blocks, out = roots.size // 64, np.zeros(roots.size)
+    parts = [
+        roots[roots.size >> k : roots.size >> (k - 1)].reshape(blocks, 8, -1).transpose(0, 2, 1) for k in (3, 2, 1)
+    ]
+    tails = np.concatenate(parts, axis=1)
+    out[: tails.size] = tails.reshape(-1)
+    return out
+
+
+@compiled(write(FLOAT, 1), INT, INT, FLOAT, FLOAT, FLOAT, FLOAT, BIT)
+def _forward_two(
+    a: Floats, begin: int, h: int, root1: float, root2: float, root3: float, prime: float, reduce: bool
+) -> None:
+    """Two stages on a[begin : begin + 4 h]; ``reduce`` the values that are not multiplied first."""
+    p, n, w1, w2, w3 = full(prime), full(-1.0 / prime), full(root1), full(root2), full(root3)
+    for j in range(begin, begin + h, 8):
+        x0, x1 = load(a, j), load(a, j + h)
+        if reduce:
+            x0, x1 = centred(x0, p, n), centred(x1, p, n)
+        x2, x3 = product(load(a, j + 2 * h), w1, p, n), product(load(a, j + 3 * h), w1, p, n)
+        y0, y2 = x0 + x2, x0 - x2
+        y1, y3 = product(x1 + x3, w2, p, n), product(x1 - x3, w3, p, n)
+        store(a, j, y0 + y1)
+        store(a, j + h, y0 - y1)
+        store(a, j + 2 * h, y2 + y3)
+        store(a, j + 3 * h, y2 - y3)
+
+
+@compiled(write(FLOAT, 1), INT, FLOAT, FLOAT)
+def _forward_one(a: Floats, h: int, root: float, prime: float) -> None:
+    """The first stage."""
+    p, n, w = full(prime), full(-1.0 / prime), full(root)
+    for j in range(0, h, 8):
+        x0, x1 = load(a, j), product(load(a, j + h), w, p, n)
+        store(a, j, x0 + x1)
+        store(a, j + h, x0 - x1)
+
+
+@compiled(write(FLOAT, 1), INT, INT, read(FLOAT, 1), FLOAT, BIT)
+def _forward_tails(a: Floats, begin: int, end: int, tails: Floats, prime: float, reduce: bool) -> None:
+    """The last three stages on a[begin : end], and the centred results."""
+    p, n = full(prime), full(-1.0 / prime)
+    for b in range(begin, end, 64):
+        k = (b >> 6) * 56
+        x0, x1, x2, x3, x4, x5, x6, x7 = transposed((
+            load(a, b), load(a, b + 8), load(a, b + 16), load(a, b + 24),
+            load(a, b + 32), load(a, b + 40), load(a, b + 48), load(a, b + 56),
+        ))  # fmt: skip
+        if reduce:
+            x0, x1, x2, x3 = centred(x0, p, n), centred(x1, p, n), centred(x2, p, n), centred(x3, p, n)
+        w = load(tails, k)
+        x4, x5, x6, x7 = product(x4, w, p, n), product(x5, w, p, n), product(x6, w, p, n), product(x7, w, p, n)
+        y0, y1, y2, y3, y4, y5, y6, y7 = x0 + x4, x1 + x5, x2 + x6, x3 + x7, x0 - x4, x1 - x5, x2 - x6, x3 - x7
+        w, v = load(tails, k + 8), load(tails, k + 16)
+        y2, y3, y6, y7 = product(y2, w, p, n), product(y3, w, p, n), product(y6, v, p, n), product(y7, v, p, n)
+        x0, x1, x2, x3, x4, x5, x6, x7 = y0 + y2, y1 + y3, y0 - y2, y1 - y3, y4 + y6, y5 + y7, y4 - y6, y5 - y7
+        x1, x3 = product(x1, load(tails, k + 24), p, n), product(x3, load(tails, k + 32), p, n)
+        x5, x7 = product(x5, load(tails, k + 40), p, n), product(x7, load(tails, k + 48), p, n)
+        store(a, b, centred(x0 + x1, p, n))
+        store(a, b + 8, centred(x0 - x1, p, n))
+        store(a, b + 16, centred(x2 + x3, p, n))
+        store(a, b + 24, centred(x2 - x3, p, n))
+        store(a, b + 32, centred(x4 + x5, p, n))
+        store(a, b + 40, centred(x4 - x5, p, n))
+        store(a, b + 48, centred(x6 + x7, p, n))
+        store(a, b + 56, centred(x6 - x7, p, n))
+
+
+@compiled(write(FLOAT, 1), read(FLOAT, 3), FLOAT)
+def forward(a: Floats, table: Floats, prime: float) -> None:
+    """Centred coefficients (N,) to centred values, in place."""
+    roots, tails, half, groups, reduce = table[0, 0], table[0, 1], a.size >> 1, 1, False
+    stages, rest = 0, a.size >> 3
+    while rest > 1:
+        stages, rest = stages + 1, rest >> 1
+    if stages & 1:
+        _forward_one(a, half, roots[1], prime)
+        half, groups = half >> 1, 2
+    while half >= BLOCK:
+        for g in range(groups, 2 * groups):
+            _forward_two(a, (g - groups) * 2 * half, half >> 1, roots[g], roots[2 * g], roots[2 * g + 1], prime, reduce)
+        half, groups, reduce = half >> 2, groups << 2, not reduce
+    for block in range(groups):
+        h, inner, r = half, 1, reduce
+        while h >= 8:
+            for i in range(inner * block, inner * (block + 1)):
+                g = groups * inner + i
+                _forward_two(a, i * 2 * h, h >> 1, roots[g], roots[2 * g], roots[2 * g + 1], prime, r)
+            h, inner, r = h >> 2, inner << 2, not r
+        _forward_tails(a, block * 2 * half, (block + 1) * 2 * half, tails, prime, not r)
+
+
+@compiled(write(FLOAT, 1), INT, INT, FLOAT, FLOAT, FLOAT, FLOAT)
+def _backward_two(a: Floats, begin: int, h: int, root1: float, root2: float, root3: float, prime: float) -> None:
+    """Two stages on a[begin : begin + 4 h]."""
+    p, n, w1, w2, w3 = full(prime), full(-1.0 / prime), full(root1), full(root2), full(root3)
+    for j in range(begin, begin + h, 8):
+        x0, x1, x2, x3 = load(a, j), load(a, j + h), load(a, j + 2 * h), load(a, j + 3 * h)
+        y0, y2 = x0 + x1, x2 + x3
+        y1, y3 = product(x0 - x1, w2, p, n), product(x2 - x3, w3, p, n)
+        store(a, j, centred(y0 + y2, p, n))
+        store(a, j + h, centred(y1 + y3, p, n))
+        store(a, j + 2 * h, product(y0 - y2, w1, p, n))
+        store(a, j + 3 * h, product(y1 - y3, w1, p, n))
+
+
+@compiled(write(FLOAT, 1), FLOAT, FLOAT, FLOAT, FLOAT, FLOAT)
+def _backward_last(a: Floats, root1: float, root2: float, root3: float, scale: float, prime: float) -> None:
+    """The last two stages, times ``scale``, and the centred results."""
+    p, n, w1, w2, w3, s = full(prime), full(-1.0 / prime), full(root1), full(root2), full(root3), full(scale)
+    h, w1 = a.size >> 2, centred(product(w1, s, p, n), p, n)
+    for j in range(0, h, 8):
+        x0, x1, x2, x3 = load(a, j), load(a, j + h), load(a, j + 2 * h), load(a, j + 3 * h)
+        y0, y2 = x0 + x1, x2 + x3
+        y1, y3 = product(x0 - x1, w2, p, n), product(x2 - x3, w3, p, n)
+        store(a, j, centred(product(y0 + y2, s, p, n), p, n))
+        store(a, j + h, centred(product(y1 + y3, s, p, n), p, n))
+        store(a, j + 2 * h, centred(product(y0 - y2, w1, p, n), p, n))
+        store(a, j + 3 * h, centred(product(y1 - y3, w1, p, n), p, n))
+
+
+@compiled(write(FLOAT, 1), INT, FLOAT, FLOAT)
+def _backward_one(a: Floats, begin: int, root: float, prime: float) -> None:
+    """The stage after the first three on a[begin : begin + 16]."""
+    p, n, w = full(prime), full(-1.0 / prime), full(root)
+    x0, x1 = load(a, begin), load(a, begin + 8)
+    store(a, begin, centred(x0 + x1, p, n))
+    store(a, begin + 8, product(x0 - x1, w, p, n))
+
+
+@compiled(write(FLOAT, 1), INT, INT, read(FLOAT, 1), FLOAT)
+def _backward_tails(a: Floats, begin: int, end: int, tails: Floats, prime: float) -> None:
+    """The first three stages on a[begin : end]."""
+    p, n = full(prime), full(-1.0 / prime)
+    for b in range(begin, end, 64):
+        k = (b >> 6) * 56
+        x0, x1, x2, x3 = load(a, b), load(a, b + 8), load(a, b + 16), load(a, b + 24)
+        x4, x5, x6, x7 = load(a, b + 32), load(a, b + 40), load(a, b + 48), load(a, b + 56)
+        y0, y2, y4, y6 = x0 + x1, x2 + x3, x4 + x5, x6 + x7
+        y1, y3 = product(x0 - x1, load(tails, k + 24), p, n), product(x2 - x3, load(tails, k + 32), p, n)
+        y5, y7 = product(x4 - x5, load(tails, k + 40), p, n), product(x6 - x7, load(tails, k + 48), p, n)
+        w, v = load(tails, k + 8), load(tails, k + 16)
+        x0, x1, x4, x5 = y0 + y2, y1 + y3, y4 + y6, y5 + y7
+        x2, x3 = product(y0 - y2, w, p, n), product(y1 - y3, w, p, n)
+        x6, x7 = product(y4 - y6, v, p, n), product(y5 - y7, v, p, n)
+        w = load(tails, k)
+        y0, y1, y2, y3 = x0 + x4, x1 + x5, x2 + x6, x3 + x7
+        y4, y5 = product(x0 - x4, w, p, n), product(x1 - x5, w, p, n)
+        y6, y7 = product(x2 - x6, w, p, n), product(x3 - x7, w, p, n)
+        y0, y1, y2, y3 = centred(y0, p, n), centred(y1, p, n), centred(y2, p, n), centred(y3, p, n)
+        y0, y1, y2, y3, y4, y5, y6, y7 = transposed((y0, y1, y2, y3, y4, y5, y6, y7))
+        store(a, b, y0)
+        store(a, b + 8, y1)
+        store(a, b + 16, y2)
+        store(a, b + 24, y3)
+        store(a, b + 32, y4)
+        store(a, b + 40, y5)
+        store(a, b + 48, y6)
+        store(a, b + 56, y7)
+
+
+@compiled(write(FLOAT, 1), read(FLOAT, 3), FLOAT, FLOAT)
+def backward(a: Floats, table: Floats, scale: float, prime: float) -> None:
+    """Centred values (N,) to centred coefficients times N ``scale``, in place; 1 / N is table[1, 0, 0]."""
+    roots, tails, size = table[1, 0], table[1, 1], a.size
+    stages, rest = 0, size >> 3
+    while rest > 1:
+        stages, rest = stages + 1, rest >> 1
+    length = max(64, min(BLOCK, size >> 2))
+    h = 8
+    for begin in range(0, size, length):
+        _backward_tails(a, begin, begin + length, tails, prime)
+        h = 8
+        if stages & 1:
+            for b in range(begin, begin + length, 16):
+                _backward_one(a, b, roots[(size + b) >> 4], prime)
+            h = 16
+        while 4 * h <= length:
+            for b in range(begin, begin + length, 4 * h):
+                g = (size + b) // (4 * h)
+                _backward_two(a, b, h, roots[g], roots[2 * g], roots[2 * g + 1], prime)
+            h *= 4
+    while 4 * h < size:
+        for b in range(0, size, 4 * h):
+            g = (size + b) // (4 * h)
+            _backward_two(a, b, h, roots[g], roots[2 * g], roots[2 * g + 1], prime)
+        h *= 4
+    _backward_last(a, roots[1], roots[2], roots[3], scale, prime)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.fixed import Quantise, Requantise
 from enclair.compiler.ir.ops.packed import Unpack
 from enclair.compiler.ir.reference import run
-from enclair.compiler.ir.types import CiphersType, CipherType, Encoding
+from enclair.compiler.parameters import BfvParameters
 from enclair.compiler.program import ClientProgram, Exchange
-from enclair.runtime.backends.interface import KeyHolder, Payload
+from enclair.runtime.backends.interface import Payload
+from enclair.runtime.crossing import AnyKeyHolder, decrypt_answers, encrypt_uploads
 from enclair.runtime.errors import StateError, UnevenAnswer, WrongRound
 from enclair.runtime.factors import divided, split_factors
 from enclair.runtime.inputs import check_inputs
@@ -58,15 +58,16 @@ class Client:
         keys: made for the program's parameters.
     """
 
-    def __init__(self, program: ClientProgram, keys: KeyHolder) -> None:
+    def __init__(self, program: ClientProgram, keys: AnyKeyHolder) -> None:
         self.program = program
         self.watch = Stopwatch()
         self._keys = keys
         self._digests = (program.digest(), program.parameters.digest())
 
     def registration(self) -> bytes:
-        """The message that gives the server the public key."""
-        envelope = registration_envelope(self._digests[0], bfv_parameters(self.program.parameters), self._keys.key_id)
+        """The message that gives the server the public key, and the evaluation keys that it needs."""
+        program = self.program
+        envelope = registration_envelope(self._digests[0], program.parameters, self._keys.key_id, program.keys)
         return seal(envelope, self._keys.public_key())
 
     def start(self, inputs: Mapping[str, Array], *, clip: bool = False) -> ClientState:
@@ -88,8 +89,7 @@ class Client:
         """
         exchange = self.program.exchanges[self._check_running(state) - 1]
         with self.watch("encrypt"):
-            payloads = [self._keys.encrypt(state.values[name], _encoding(type_)) for name, type_ in exchange.uploads]
-            payload = payloads[0] if len(payloads) == 1 else b"".join(payloads)
+            payload = encrypt_uploads(self._keys, exchange, state.values)
         return seal(self._envelope(MessageType.UPLOAD, state.session, state.round, exchange.upload_count), payload)
 
     def receive(self, state: ClientState, message: bytes) -> None:
@@ -98,17 +98,19 @@ class Client:
         Raises:
             MessageError: the message is not the answer that is due.
             PayloadError: its payload does not hold the ciphertexts.
+            DecryptionFailed: a CKKS ciphertext is noise and nothing else.
         """
         exchange = self.program.exchanges[self._check_running(state) - 1]
         stage = self.program.stages[state.round - 1]
         came, payload = read_message(message)
-        type_ = MessageType.SCALED_ANSWER if came.type is MessageType.SCALED_ANSWER else MessageType.ANSWER
+        scaled = came.type is MessageType.SCALED_ANSWER and isinstance(self.program.parameters, BfvParameters)
+        type_ = MessageType.SCALED_ANSWER if scaled else MessageType.ANSWER
         check_due(self._envelope(type_, state.session, state.round, exchange.answer_count), came)
         with self.watch("decrypt"):
-            if type_ is MessageType.SCALED_ANSWER:
+            if scaled:
                 self._receive_scaled(state, exchange, payload)
             else:
-                state.values |= self._decrypt(exchange, payload)
+                state.values |= decrypt_answers(self._keys, exchange, payload)
         state.round += 1
         self._run_stage(stage, state)
 
@@ -134,19 +136,9 @@ class Client:
         factors, ciphers = split_factors(payload, exchange.answer_count)
         layouts = _layouts(self.program.stages[state.round - 1])
         start = 0
-        for name, rows in self._decrypt(exchange, ciphers).items():
+        for name, rows in decrypt_answers(self._keys, exchange, ciphers).items():
             state.values[name], uneven = divided(layouts[name], rows, factors[start : start + len(rows)])
             state.uneven, start = state.uneven + uneven, start + len(rows)
-
-    def _decrypt(self, exchange: Exchange, payload: Payload) -> dict[str, Array]:
-        """The arrays of an answer: their ciphertexts stand one after another in the payload."""
-        arrays: dict[str, Array] = {}
-        rest, left = memoryview(payload), exchange.answer_count
-        for name, type_ in exchange.answers:
-            size = len(rest) if left == type_.count else len(rest) // left * type_.count
-            arrays[name] = self._keys.decrypt(rest[:size], type_.count, _encoding(type_))
-            rest, left = rest[size:], left - type_.count
-        return arrays
 
     def _run_stage(self, stage: Graph, state: ClientState) -> None:
         def count_saturations(node: Node, args: tuple[Array, ...], _: Array) -> None:
@@ -185,7 +177,3 @@ def _check_present(stage: Graph, state: ClientState) -> None:
         raise StateError(
             f"the session lacks {', '.join(missing)}, which the client computed before: start a new session"
         )
-
-
-def _encoding(type_: CiphersType) -> Encoding:
-    return type_.encoding if isinstance(type_, CipherType) else Encoding.SLOTS

@@ -15,7 +15,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.ckks_parameters import CkksParameters, Parameters
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
 from enclair.runtime.errors import (
     Altered,
     MessageError,
@@ -73,7 +74,7 @@ class Envelope:
         key: id of the client's key, 32 hex digits.
         session: 32 hex digits, drawn by the client; zeros for a public key.
         round: from 1; 0 for a public key.
-        count: ciphertexts in the payload; plaintext moduli for a public key.
+        count: ciphertexts in the payload; for a public key the plaintext moduli of BFV, or the evaluation keys of CKKS.
     """
 
     type: MessageType
@@ -109,10 +110,10 @@ def seal(envelope: Envelope, payload: bytes | bytearray | memoryview) -> bytes:
     return b"".join((header, payload, digest.digest()))
 
 
-def registration_envelope(program: str, parameters: BfvParameters, key_id: str) -> Envelope:
-    """The envelope of a public key for the program with this digest."""
-    moduli = len(parameters.plaintext_moduli)
-    return Envelope(MessageType.PUBLIC_KEY, program, parameters.digest(), key_id, NO_SESSION, 0, moduli)
+def registration_envelope(program: str, parameters: Parameters, key_id: str, needs: KeyNeeds = NO_KEYS) -> Envelope:
+    """The envelope of a public key for the program with this digest, and of the evaluation keys that it needs."""
+    count = needs.count if isinstance(parameters, CkksParameters) else len(parameters.plaintext_moduli)
+    return Envelope(MessageType.PUBLIC_KEY, program, parameters.digest(), key_id, NO_SESSION, 0, count)
 
 
 def split_messages(data: bytes) -> list[bytes]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from enclair.compiler.ckks_parameters import bfv_parameters
-from enclair.compiler.ir.graph import Node
-from enclair.compiler.ir.types import CipherType
-from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.ckks_parameters import CkksParameters, Parameters
+from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.types import CiphersType, CipherType, CkksType
 from enclair.compiler.program import Program, Round
-from enclair.runtime.backends.interface import Evaluator, Payload
-from enclair.runtime.errors import InsecureParameters, StateError, WrongKey, WrongRound
+from enclair.runtime.backends.interface import Payload
+from enclair.runtime.crossing import AnyEvaluator, answer_payload, load_uploads
+from enclair.runtime.dataflow import prepare, run_dataflow
+from enclair.runtime.errors import InsecureParameters, ObfuscationError, StateError, WrongKey, WrongRound
 from enclair.runtime.executor import run_server_graph
 from enclair.runtime.factors import with_factors
 from enclair.runtime.obfuscation import PERMUTE, SCALE, SEED_BYTES, Obfuscator, check_kinds
@@ -29,7 +30,7 @@ class Server(Generic[Batch]):
 
     Args:
         program: with the weights.
-        evaluator: the operations under the client's public key.
+        evaluator: the operations under the client's public key, in the program's scheme.
         store: what is remembered between rounds; in memory if not given.
         allow_insecure: serve parameters without security, for tests.
         observe: called after each node.
@@ -38,26 +39,28 @@ class Server(Generic[Batch]):
 
     Raises:
         InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
-        ObfuscationError: there is no such obfuscation.
+        ObfuscationError: there is no such obfuscation, or none in the program's scheme.
     """
 
     def __init__(
         self,
         program: Program,
-        evaluator: Evaluator[Batch],
+        evaluator: Any,
         store: Store[Batch] | None = None,
         *,
         allow_insecure: bool = False,
         observe: Callable[[Node], None] | None = None,
         obfuscate: Collection[str] = (),
     ) -> None:
-        check_secure(bfv_parameters(program.parameters), allow_insecure=allow_insecure)
+        check_secure(program.parameters, allow_insecure=allow_insecure)
         self.program = program
         self.watch = Stopwatch()
+        self._is_ckks = isinstance(program.parameters, CkksParameters)
         self._evaluator = evaluator
         self._store: Store[Batch] = MemoryStore() if store is None else store
         self.observe = observe
-        self._kinds = check_kinds(obfuscate)
+        self._kinds = _check_obfuscation(program.parameters, obfuscate)
+        self._prepared: dict[int, dict[str, Any]] = {}
         self._obfuscator = Obfuscator(program, evaluator)
         self._digests = (program.digest(), program.parameters.digest())
 
@@ -74,14 +77,14 @@ class Server(Generic[Batch]):
         envelope = self._check_due(came)
         round_ = self.program.rounds[envelope.round - 1]
         with self.watch("load"):
-            inputs = self._load(round_, payload)
+            inputs: dict[str, Batch] = load_uploads(self._evaluator, round_.exchange, payload)
         self._store.claim(envelope.session, envelope.round)
         seed = self._seed(envelope)
         inputs = inputs if seed is None else self._obfuscator.restored(inputs, seed)
         inputs = self._store.kept(envelope.session) | inputs
         with self.watch("sums"):
             values = only(inputs, kept_after(self.program, envelope.round))
-            values |= run_server_graph(round_.server, inputs, self._evaluator, self.observe)
+            values |= self._run(envelope.round, round_.server, inputs)
         self._store.keep(envelope.session, only(values, kept_after(self.program, envelope.round)))
         with self.watch("answer"):
             type_, answers = self._answer(round_, values, seed)
@@ -98,11 +101,19 @@ class Server(Generic[Batch]):
         check_due(replace(due, count=self.program.rounds[came.round - 1].exchange.upload_count), came)
         return due
 
-    def _load(self, round_: Round, payload: Payload) -> dict[str, Batch]:
-        uploads = round_.exchange.uploads
-        batch = self._evaluator.load(payload, round_.exchange.upload_count)
-        parts = self._evaluator.split(batch, [type_.count for _, type_ in uploads])
-        return {name: part for (name, _), part in zip(uploads, parts, strict=True)}
+    def prepare(self) -> None:
+        """Make beforehand what uploads do not change: encode the weights of CKKS programs. The first round does it
+        otherwise.
+        """
+        if self._is_ckks:
+            for number, round_ in enumerate(self.program.rounds, 1):
+                self._prepared.setdefault(number, prepare(round_.server, self._evaluator))
+
+    def _run(self, number: int, graph: Graph, inputs: dict[str, Batch]) -> dict[str, Batch]:
+        if not self._is_ckks:
+            return run_server_graph(graph, inputs, self._evaluator, self.observe)
+        self.prepare()
+        return run_dataflow(graph, inputs, self._evaluator, observe=self.observe, prepared=self._prepared[number])
 
     def _seed(self, envelope: Envelope) -> bytes | None:
         """From what the session's permutations follow: drawn in its first round, and kept before anything leaves."""
@@ -119,33 +130,31 @@ class Server(Generic[Batch]):
         return seed
 
     def _answer(self, round_: Round, values: Mapping[str, Batch], seed: bytes | None) -> tuple[MessageType, Payload]:
-        answers = {name: values[name] for name, _ in round_.exchange.answers}
+        exchange = round_.exchange
+        answers = {name: values[name] for name, _ in exchange.answers}
         if seed is not None:
             answers = self._obfuscator.permuted(answers, seed)
         if SCALE not in self._kinds:
-            return MessageType.ANSWER, self._payload(answers)
+            return MessageType.ANSWER, answer_payload(self._evaluator, answers, exchange)
         answers, factors = self._obfuscator.scaled(answers)
-        return MessageType.SCALED_ANSWER, with_factors(factors, self._payload(answers))
-
-    def _payload(self, answers: Mapping[str, Batch]) -> Payload:
-        return self._evaluator.answer(self._evaluator.concat(list(answers.values())))
+        return MessageType.SCALED_ANSWER, with_factors(factors, answer_payload(self._evaluator, answers, exchange))
 
 
-def read_registration(program: Program, message: bytes, *, allow_insecure: bool = False) -> bytes:
-    """The public key in a registration message; an evaluator checks its bytes.
+def read_registration(program: Program, message: bytes, *, allow_insecure: bool = False) -> Payload:
+    """The public key in a registration message, with evaluation keys, not copied; an evaluator checks its bytes.
 
     Raises:
         InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
         SecretKeyOffered: it is a secret key.
         MessageError: the message is not a registration for this program.
     """
-    check_secure(bfv_parameters(program.parameters), allow_insecure=allow_insecure)
+    check_secure(program.parameters, allow_insecure=allow_insecure)
     came, public_key = read_message(message)
-    check_due(registration_envelope(program.digest(), bfv_parameters(program.parameters), came.key), came)
-    return bytes(public_key)
+    check_due(registration_envelope(program.digest(), program.parameters, came.key, program.keys), came)
+    return public_key
 
 
-def check_key(evaluator: Evaluator[Batch], key_id: str) -> None:
+def check_key(evaluator: AnyEvaluator, key_id: str) -> None:
     """Refuse a public key that is not the one its message names.
 
     Raises:
@@ -157,7 +166,7 @@ def check_key(evaluator: Evaluator[Batch], key_id: str) -> None:
         )
 
 
-def check_secure(parameters: BfvParameters, *, allow_insecure: bool) -> None:
+def check_secure(parameters: Parameters, *, allow_insecure: bool) -> None:
     """Refuse parameters that protect nothing.
 
     Raises:
@@ -177,12 +186,19 @@ def kept_after(program: Program, round_: int) -> set[str]:
     }
 
 
-def kept_counts(program: Program) -> dict[str, int]:
-    """Number of ciphertexts of each value that the server may keep between rounds."""
+def kept_types(program: Program) -> dict[str, CiphersType]:
+    """The type of each ciphertext array that the server may keep between rounds."""
     values = {value.name: value.type for r in program.rounds for value in (*r.server.inputs, *r.server.outputs)}
     names = {name for i in range(len(program.rounds)) for name in kept_after(program, i + 1)}
-    return _counts({name: type_ for name, type_ in values.items() if name in names})
+    types = {name: type_ for name, type_ in values.items() if name in names}
+    return {name: type_ for name, type_ in types.items() if isinstance(type_, CipherType | CkksType)}
 
 
-def _counts(types: Mapping[str, object]) -> dict[str, int]:
-    return {name: type_.count for name, type_ in types.items() if isinstance(type_, CipherType)}
+def _check_obfuscation(parameters: Parameters, kinds: Collection[str]) -> frozenset[str]:
+    checked = check_kinds(kinds)
+    if checked and isinstance(parameters, CkksParameters):
+        raise ObfuscationError(
+            f"obfuscation is for the answers of split mode, got {', '.join(sorted(checked))} for a program of full"
+            " mode: leave it out, the client sees the result alone"
+        )
+    return checked

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.graph import Array
 from enclair.compiler.program import Exchange, Program
-from enclair.runtime.backends.evaluators import make_evaluator
-from enclair.runtime.backends.interface import Evaluator, KeyHolder
+from enclair.runtime.backends.evaluators import encrypting_backend, make_evaluator
 from enclair.runtime.backends.key_holders import make_key_holder
 from enclair.runtime.backends.simulated import SimulatedEvaluator
 from enclair.runtime.client import Client
+from enclair.runtime.crossing import AnyEvaluator, AnyKeyHolder
 from enclair.runtime.inputs import split_batch
 from enclair.runtime.obfuscation import check_kinds
 from enclair.runtime.progress import Meter, Report, answer_work, node_work, program_work, upload_work
@@ -76,7 +75,8 @@ class Session:
 
     Args:
         program: to run.
-        backend: ``clear`` (exact integers), ``simulated`` (modulo t, with noise bounds), or ``bfv`` (OpenFHE).
+        backend: ``clear`` (nothing is encrypted), ``simulated`` (with noise), ``bfv`` or ``ckks``; the one that
+            encrypts in the program's scheme if not given.
         keys: instead of fresh ones.
         allow_insecure: run parameters without security, for tests.
         progress: called as the work goes on.
@@ -92,25 +92,25 @@ class Session:
     def __init__(
         self,
         program: Program,
-        backend: str = "bfv",
+        backend: str | None = None,
         *,
-        keys: KeyHolder | None = None,
+        keys: AnyKeyHolder | None = None,
         allow_insecure: bool = False,
         progress: Report | None = None,
         obfuscate: Collection[str] = (),
     ) -> None:
         start = time.perf_counter()
-        check_secure(bfv_parameters(program.parameters), allow_insecure=allow_insecure)
+        parameters, needs = program.parameters, program.keys
+        check_secure(parameters, allow_insecure=allow_insecure)
         check_kinds(obfuscate)
+        backend = encrypting_backend(parameters) if backend is None else backend
         self.program = program
         self._progress = progress
-        self._client = Client(
-            program.for_client(), keys or make_key_holder(backend, bfv_parameters(program.parameters))
-        )
+        self._client = Client(program.for_client(), keys or make_key_holder(backend, parameters, needs))
         registration = self._client.registration()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
-        self._evaluator: Evaluator[Any] = make_evaluator(backend, bfv_parameters(program.parameters), public_key)
-        self._server = Server(program, self._evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
+        self._evaluator: AnyEvaluator = make_evaluator(backend, parameters, public_key, needs)
+        self._server: Server[Any] = Server(program, self._evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = len(registration)
         self._key_seconds = time.perf_counter() - start
 

@@ -10,9 +10,10 @@ import hashlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from enclair.runtime.backends.interface import Evaluator
+from enclair.compiler.ir.types import CiphersType
+from enclair.runtime.crossing import AnyEvaluator, load_array
 from enclair.runtime.errors import RepeatedRound, StateError, WrongRound
 
 Batch = TypeVar("Batch")
@@ -93,17 +94,17 @@ class DirectoryStore(Generic[Batch]):
     sha256, then the payload. ``KEY/SESSION/permutations`` holds sha256, then the seed of permutations, where there are.
     """
 
-    def __init__(self, directory: Path, evaluator: Evaluator[Batch], counts: Mapping[str, int]) -> None:
+    def __init__(self, directory: Path, evaluator: Any, types: Mapping[str, CiphersType]) -> None:
         """Use a directory.
 
         Args:
             directory: made if it is not there.
             evaluator: turns ciphertexts into bytes and back.
-            counts: number of ciphertexts by name of the values that rounds may keep.
+            types: by name, of the ciphertext arrays that rounds may keep.
         """
         self._directory = directory
-        self._evaluator = evaluator
-        self._counts = counts
+        self._evaluator: AnyEvaluator = evaluator
+        self._types = types
 
     def claim(self, session: str, round_: int) -> None:
         """Note that the round is being served; see ``Store.claim``. Two processes cannot both succeed."""
@@ -128,7 +129,7 @@ class DirectoryStore(Generic[Batch]):
 
     def kept(self, session: str) -> dict[str, Batch]:
         """The ciphertext arrays last kept; see ``Store.kept``."""
-        names = [name for name in self._counts if self._file(session, name).exists()]
+        names = [name for name in self._types if self._file(session, name).exists()]
         return {name: self._read(session, name) for name in names}
 
     def keep_seed(self, session: str, seed: bytes) -> None:
@@ -143,7 +144,8 @@ class DirectoryStore(Generic[Batch]):
         return bytes(_checked(file)) if file.exists() else None
 
     def _read(self, session: str, name: str) -> Batch:
-        return self._evaluator.load(_checked(self._file(session, name)), self._counts[name])
+        batch: Batch = load_array(self._evaluator, _checked(self._file(session, name)), self._types[name])
+        return batch
 
     def _folder(self, session: str) -> Path:
         """Sessions belong to a key: nobody can use up the rounds of another's session."""

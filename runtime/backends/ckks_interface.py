@@ -151,5 +151,5 @@ class CkksKeyHolder(Protocol):
             PayloadError: wrong length, or a residue that is not below its prime.
         """
 
-    def public_key(self) -> bytes:
+    def public_key(self) -> Payload:
         """The bytes that the server needs: evaluation keys for the rotations and products of a program."""

@@ -29,7 +29,7 @@ from enclair.runtime.errors import ObfuscationError, PayloadError, StateError, U
 from enclair.runtime.factors import FACTOR_BYTES, split_factors, with_factors
 from enclair.runtime.obfuscation import channel_order, check_kinds, kinds_of, permutation
 from enclair.runtime.protocol import MessageType, read_message, seal
-from enclair.runtime.server import Server, kept_counts
+from enclair.runtime.server import Server, kept_types
 from enclair.runtime.session import Session
 from enclair.runtime.store import DirectoryStore, Store
 
@@ -131,7 +131,7 @@ def test_a_process_per_round_keeps_the_order(program, inputs, wanted, tmp_path: 
     client = Client(program.for_client(), Diary(program))
     state = client.start(inputs)
     for number, kinds in enumerate((BOTH, (), ("permute",))):
-        store = DirectoryStore(tmp_path / "server", evaluator, kept_counts(program))
+        store = DirectoryStore(tmp_path / "server", evaluator, kept_types(program))
         client.receive(state, serve(program, kinds, store).run_round(client.upload(state)))
         save_state(state, program.digest(), tmp_path / f"client{number}")
         state = load_state(program.digest(), tmp_path / f"client{number}")
@@ -148,7 +148,7 @@ def test_a_process_per_round_keeps_the_order(program, inputs, wanted, tmp_path: 
     ],
 )
 def test_a_seed_that_is_gone(program, inputs, tmp_path: Path, fault: str, message: str) -> None:
-    store = DirectoryStore(tmp_path, ClearEvaluator(program.parameters), kept_counts(program))
+    store = DirectoryStore(tmp_path, ClearEvaluator(program.parameters), kept_types(program))
     client, server = Client(program.for_client(), Diary(program)), serve(program, BOTH, store)
     state = client.start(inputs)
     client.receive(state, server.run_round(client.upload(state)))

@@ -35,7 +35,7 @@ from enclair.runtime.errors import (
 )
 from enclair.runtime.executor import apply, run_server_graph
 from enclair.runtime.protocol import MessageType, read_message, seal
-from enclair.runtime.server import Server, check_key, kept_after, kept_counts, read_registration
+from enclair.runtime.server import Server, check_key, kept_after, kept_types, read_registration
 from enclair.runtime.store import DirectoryStore
 
 PROGRAM = tiny_program()
@@ -206,12 +206,12 @@ def test_insecure_parameters(client: Client, evaluator: BfvEvaluator) -> None:
 
 def test_kept_values() -> None:
     assert [kept_after(PROGRAM, round_) for round_ in (0, 1, 2)] == [{"hidden"}, {"hidden"}, set()]
-    assert kept_counts(PROGRAM) == {"hidden": 4}
+    assert {name: type_.count for name, type_ in kept_types(PROGRAM).items()} == {"hidden": 4}
 
 
 def test_a_process_per_round(tmp_path: Path, client: Client, evaluator: BfvEvaluator, state: ClientState) -> None:
     def fresh_server() -> Server:
-        store = DirectoryStore(tmp_path / "state", evaluator, kept_counts(PROGRAM))
+        store = DirectoryStore(tmp_path / "state", evaluator, kept_types(PROGRAM))
         return Server(PROGRAM, evaluator, store, allow_insecure=True)
 
     first = client.upload(state)
@@ -225,7 +225,7 @@ def test_a_process_per_round(tmp_path: Path, client: Client, evaluator: BfvEvalu
 
 @pytest.mark.parametrize("fault", ["altered", "missing"])
 def test_kept_values_that_are_gone(tmp_path, client, evaluator, state, fault: str) -> None:
-    server = Server(PROGRAM, evaluator, DirectoryStore(tmp_path, evaluator, kept_counts(PROGRAM)), allow_insecure=True)
+    server = Server(PROGRAM, evaluator, DirectoryStore(tmp_path, evaluator, kept_types(PROGRAM)), allow_insecure=True)
     client.receive(state, server.run_round(client.upload(state)))
     (file,) = (tmp_path / evaluator.key_id / state.session).glob("*.ciphers")
     data = file.read_bytes()

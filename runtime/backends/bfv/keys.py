@@ -1,17 +1,12 @@
-"""Keys: made and proven, written to a file of mode 0600, read back.
+"""Keys: made and proven, written to a file (``key_files``), read back.
 
-The file holds no bytes of OpenFHE's but residues and tags, like the wire:
-
-    magic | u32 length of the header | header (JSON: version, parameters, tags) | secret residues | public key | sha256
-    of all before
+The file holds no bytes of OpenFHE's but residues and tags, like the wire. Its header has version, parameters and tags;
+then come the secret residues, and the public key.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import stat
 import struct
 from pathlib import Path
 
@@ -23,8 +18,8 @@ from enclair.runtime.backends.bfv.proof import prove_keys
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder, make_keys, restore_keys
 from enclair.runtime.backends.bfv.wire import public_key_bytes
 from enclair.runtime.backends.frames import Limbs, check_tag
+from enclair.runtime.backends.key_files import check_version, read_key_file, split_header, write_key_file
 from enclair.runtime.errors import KeyFileError, PayloadError, WrongAnswerError
-from enclair.runtime.protocol import SECRET_KEY_MAGIC
 
 VERSION = 1
 
@@ -58,16 +53,11 @@ def save_keys(keys: BfvKeyHolder, path: Path) -> None:
     Raises:
         KeyFileError: the file exists.
     """
-    data = _pack(keys)
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise KeyFileError(
-            f"key file {path} exists: keys are never overwritten; choose another name or remove it yourself"
-        ) from None
-    with os.fdopen(file, "wb") as out:
-        os.fchmod(file, 0o600)
-        out.write(data)
+    secrets = keys.secret_limbs()
+    tags = [tag.decode() for tag, _ in secrets]
+    header = {"version": VERSION, "parameters": json.loads(keys.parameters.to_json()), "tags": tags}
+    residues = [limbs.astype("<u8", copy=False).tobytes() for _, limbs in secrets]
+    write_key_file(path, header, [*residues, keys.public_key()])
 
 
 def load_keys(path: Path) -> BfvKeyHolder:
@@ -76,7 +66,7 @@ def load_keys(path: Path) -> BfvKeyHolder:
     Raises:
         KeyFileError: missing, readable by others, another owner's, altered, or not a key file.
     """
-    body = _checked_body(path, _read_private(path))
+    body = read_key_file(path)
     try:
         keys = _unpack(body)
         prove_keys(keys)
@@ -85,57 +75,17 @@ def load_keys(path: Path) -> BfvKeyHolder:
     return keys
 
 
-def _pack(keys: BfvKeyHolder) -> bytes:
-    secrets = keys.secret_limbs()
-    tags = [tag.decode() for tag, _ in secrets]
-    header = {"version": VERSION, "parameters": json.loads(keys.parameters.to_json()), "tags": tags}
-    text = json.dumps(header, sort_keys=True).encode()
-    residues = b"".join(limbs.astype("<u8", copy=False).tobytes() for _, limbs in secrets)
-    body = SECRET_KEY_MAGIC + struct.pack("<I", len(text)) + text + residues + keys.public_key()
-    return body + hashlib.sha256(body).digest()
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError as error:
-        raise KeyFileError(
-            f"key file {path} cannot be opened: {error.strerror}: say where the keys are, or make some (enclair keygen)"
-        ) from None
-    with os.fdopen(file, "rb") as opened:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise KeyFileError(f"key file {path} must be a regular file of the user who runs this: check with ls -l")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            raise KeyFileError(
-                f"key file {path} has mode {mode:04o}, others may use it: chmod 600 {path}, or make new keys"
-            )
-        return opened.read()
-
-
-def _checked_body(path: Path, data: bytes) -> bytes:
-    """What is between magic and checksum."""
-    if not data.startswith(SECRET_KEY_MAGIC):
-        raise KeyFileError(f"{path} is not a key file of enclair")
-    if hashlib.sha256(data[:-32]).digest() != data[-32:]:
-        raise KeyFileError(f"key file {path} was altered or cut: restore it from a copy, or make new keys")
-    return data[len(SECRET_KEY_MAGIC) : -32]
-
-
-def _unpack(body: bytes) -> BfvKeyHolder:
-    end = 4 + struct.unpack_from("<I", body)[0]
-    header = json.loads(body[4:end])
-    if header["version"] != VERSION:
-        raise ValueError(f"version {VERSION} is read here, got {header['version']}")
+def _unpack(body: memoryview) -> BfvKeyHolder:
+    header, rest = split_header(body)
+    check_version(header["version"], VERSION)
     parameters = BfvParameters.from_json(json.dumps(header["parameters"]))
     tags = [tag.encode() for tag in header["tags"]]
     public_size = public_key_bytes(open_contexts(parameters))
-    secrets = _secret_limbs(parameters, tags, body[end:-public_size])
-    return restore_keys(parameters, secrets, body[-public_size:])
+    secrets = _secret_limbs(parameters, tags, rest[:-public_size])
+    return restore_keys(parameters, secrets, bytes(rest[-public_size:]))
 
 
-def _secret_limbs(parameters: BfvParameters, tags: list[bytes], data: bytes) -> list[tuple[bytes, Limbs]]:
+def _secret_limbs(parameters: BfvParameters, tags: list[bytes], data: memoryview) -> list[tuple[bytes, Limbs]]:
     shape = (len(parameters.plaintext_moduli), 1, parameters.limbs, parameters.ring_dim)
     for tag in tags:
         check_tag(tag)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.evaluation_keys import NO_KEYS, NeededKeys
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.context import Ciphertext, Plaintext, open_context
 from enclair.runtime.backends.ckks.switching import Secret, make_secret, read_secret, write_evaluation_keys
@@ -46,9 +46,9 @@ TOO_NOISY = "approximation error is too high"
 class CkksKeyHolder:
     """The operations of ``ckks_interface.CkksKeyHolder`` with a secret key."""
 
-    def __init__(self, parameters: CkksParameters, needed: NeededKeys, secret: Secret, public_key: Payload) -> None:
+    def __init__(self, parameters: CkksParameters, needs: KeyNeeds, secret: Secret, public_key: Payload) -> None:
         self.parameters = parameters
-        self.needed = needed
+        self.needs = needs
         self._secret = secret
         self._public_key = public_key
 
@@ -129,7 +129,7 @@ class CkksKeyHolder:
             )
 
 
-def make_keys(parameters: CkksParameters, needed: NeededKeys = NO_KEYS) -> CkksKeyHolder:
+def make_keys(parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> CkksKeyHolder:
     """Fresh keys, with the evaluation keys that a program needs.
 
     Raises:
@@ -138,15 +138,15 @@ def make_keys(parameters: CkksParameters, needed: NeededKeys = NO_KEYS) -> CkksK
     context = open_context(parameters)
     pair = context.scheme.KeyGen()
     secret = make_secret(context, pair.secretKey)
-    public_key = bytearray(registration_bytes(parameters, needed))
+    public_key = bytearray(registration_bytes(parameters, needs))
     residues = context.write_public_key(pair.publicKey)
     public_key[: parameters.public_key_bytes] = write_public_key(secret.tag, residues, parameters)
-    write_evaluation_keys(secret, needed, packed_keys(public_key, parameters, needed))
-    return CkksKeyHolder(parameters, needed, secret, memoryview(public_key).toreadonly())
+    write_evaluation_keys(secret, needs, packed_keys(public_key, parameters, needs))
+    return CkksKeyHolder(parameters, needs, secret, memoryview(public_key).toreadonly())
 
 
 def restore_keys(
-    parameters: CkksParameters, needed: NeededKeys, tag: bytes, residues: Limbs, public_key: Payload
+    parameters: CkksParameters, needs: KeyNeeds, tag: bytes, residues: Limbs, public_key: Payload
 ) -> CkksKeyHolder:
     """Keys from what a key file held; the residues are checked here.
 
@@ -155,7 +155,7 @@ def restore_keys(
         OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
     """
     secret = read_secret(open_context(parameters), tag, residues)
-    return CkksKeyHolder(parameters, needed, secret, public_key)
+    return CkksKeyHolder(parameters, needs, secret, public_key)
 
 
 def _placed(type_: CkksType) -> tuple[int, float]:

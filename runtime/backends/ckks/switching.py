@@ -17,7 +17,7 @@ import openfhe
 from numpy.typing import NDArray
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.evaluation_keys import NeededKeys
+from enclair.compiler.ir.key_needs import KeyNeeds
 from enclair.runtime.backends.ckks.context import Context, check_small, open_context, open_transform, prove_round_trip
 from enclair.runtime.backends.ckks.wire import key_rows
 from enclair.runtime.backends.frames import Frame, Limbs, find_frame, find_limbs
@@ -82,10 +82,10 @@ def secret_frame(parameters: CkksParameters) -> Frame:
     return frame
 
 
-def write_evaluation_keys(secret: Secret, needed: NeededKeys, out: Words) -> None:
+def write_evaluation_keys(secret: Secret, needs: KeyNeeds, out: Words) -> None:
     """Make the keys and pack them to out (keys, words): relinearisation first, then rotations by steps."""
-    rotations: list[int | None] = [*needed.rotations]
-    jobs = [None] * needed.relinearisation + rotations
+    rotations: list[int | None] = [*needs.rotations]
+    jobs = [None] * needs.relinearise + rotations
     ternary = coefficients(secret)
 
     def work(number: int) -> None:

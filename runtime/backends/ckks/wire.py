@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.evaluation_keys import NeededKeys
+from enclair.compiler.ir.key_needs import KeyNeeds
 from enclair.runtime.backends.frames import check_tag
 from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import PayloadError
@@ -140,21 +140,21 @@ def write_ciphertexts(count: int, rows: Rows, make: Callable[[int], Words]) -> b
     return payload
 
 
-def registration_bytes(parameters: CkksParameters, needed: NeededKeys) -> int:
+def registration_bytes(parameters: CkksParameters, needs: KeyNeeds) -> int:
     """Length of a public key with its evaluation keys."""
-    return parameters.public_key_bytes + needed.count * parameters.key_bytes
+    return parameters.public_key_bytes + needs.count * parameters.key_bytes
 
 
-def check_registration(data: Payload, parameters: CkksParameters, needed: NeededKeys) -> None:
+def check_registration(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> None:
     """Refuse bytes that cannot be a public key with these evaluation keys.
 
     Raises:
         PayloadError: wrong length.
     """
-    size = registration_bytes(parameters, needed)
+    size = registration_bytes(parameters, needs)
     if len(data) != size:
         raise PayloadError(
-            f"a public key of these parameters with {needed.count} evaluation keys has {size} bytes, got {len(data)}:"
+            f"a public key of these parameters with {needs.count} evaluation keys has {size} bytes, got {len(data)}:"
             " make keys for this program"
         )
 
@@ -177,23 +177,23 @@ def read_public_key(data: Payload, parameters: CkksParameters) -> tuple[bytes, W
     return tag, out
 
 
-def packed_keys(data: Payload, parameters: CkksParameters, needed: NeededKeys) -> Words:
+def packed_keys(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> Words:
     """The packed words (keys, words) of the evaluation keys behind a public key; a view."""
     keys = memoryview(data)[parameters.public_key_bytes :]
-    return packed_ciphertexts(keys, needed.count, key_rows(parameters))
+    return packed_ciphertexts(keys, needs.count, key_rows(parameters))
 
 
-def read_evaluation_keys(data: Payload, parameters: CkksParameters, needed: NeededKeys) -> EvaluationKeys:
+def read_evaluation_keys(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> EvaluationKeys:
     """The evaluation keys behind a public key; a rotation key is unpacked, and checked, when it is asked for.
 
     Raises:
         PayloadError: wrong length, or a residue that is not below its prime.
     """
-    check_registration(data, parameters, needed)
-    packed = packed_keys(data, parameters, needed)
-    rotations = PackedKeys(parameters, dict(zip(needed.rotations, packed[needed.relinearisation :], strict=True)))
-    relinearisation = PackedKeys(parameters, dict(enumerate(packed[: needed.relinearisation])))
-    return EvaluationKeys(relinearisation.get(0), rotations)
+    check_registration(data, parameters, needs)
+    packed = packed_keys(data, parameters, needs)
+    rotations = PackedKeys(parameters, dict(zip(needs.rotations, packed[needs.relinearise :], strict=True)))
+    relinearisation = PackedKeys(parameters, dict(enumerate(packed[: needs.relinearise])))
+    return EvaluationKeys(relinearisation.get(0), rotations, key_id_of(data, parameters))
 
 
 class PackedKeys(Mapping[int, Words]):

@@ -13,7 +13,6 @@ from enclair.cli.files import arrays_as_bytes, check_output, read_arrays, read_f
 from enclair.cli.model_commands import note_limits
 from enclair.cli.options import ClientFile, Clip, Force, Inputs, Json, Keys, MessageIn, Output, SessionFolder
 from enclair.cli.output import emit, size_text
-from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.runtime.errors import KeyFileError, MessageError, StateError, WrongRound
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ SECRET_KEY, PUBLIC_KEY = "secret.key", "public.key"
 
 def keygen(program: ClientFile, keys: Keys, as_json: Json = False) -> None:
     """Make keys for a program: secret.key, which stays here, and public.key, which goes to the server."""
-    from enclair.runtime.backends.bfv.keys import generate_keys, save_keys
+    from enclair.runtime.backends.key_holders import make_key_file
     from enclair.runtime.client import Client
 
     client_program = _load(program)
@@ -34,9 +33,8 @@ def keygen(program: ClientFile, keys: Keys, as_json: Json = False) -> None:
     for name in (SECRET_KEY, PUBLIC_KEY):
         if (keys / name).exists():
             raise KeyFileError(f"{keys / name} exists: keys are never overwritten; choose another folder")
-    made = generate_keys(bfv_parameters(client_program.parameters))
+    made = make_key_file(client_program.parameters, client_program.keys, keys / SECRET_KEY)
     registration = Client(client_program, made).registration()
-    save_keys(made, keys / SECRET_KEY)
     write_file(keys / PUBLIC_KEY, registration, force=False)
     data = {
         "secret_key": str(keys / SECRET_KEY),
@@ -134,17 +132,16 @@ def _load(path: Path) -> ClientProgram:
 
 def _client(path: Path, keys: Path) -> Client:
     """The client, once its keys are found to be this program's."""
-    from enclair.runtime.backends.bfv.keys import load_keys
+    from enclair.runtime.backends.key_holders import load_key_file
     from enclair.runtime.client import Client
     from enclair.runtime.protocol import open_message, registration_envelope
 
     program = _load(path)
-    secret = load_keys(keys / SECRET_KEY)
+    secret = load_key_file(program.parameters, keys / SECRET_KEY)
     registration = read_file(keys / PUBLIC_KEY, "the public key that enclair keygen made beside the secret one")
     try:
-        open_message(
-            registration, registration_envelope(program.digest(), bfv_parameters(program.parameters), secret.key_id)
-        )
+        due = registration_envelope(program.digest(), program.parameters, secret.key_id, program.keys)
+        open_message(registration, due)
     except MessageError as error:
         raise KeyFileError(
             f"the keys in {keys} are not for {path} ({error}); make keys for this program with enclair keygen"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,6 @@ from enclair.cli.files import check_output, read_file, write_file
 from enclair.cli.obfuscation import report_obfuscation
 from enclair.cli.options import Force, Json, MessageIn, Obfuscate, Output, ProgramFile
 from enclair.cli.output import emit, progress_bar, size_text
-from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.runtime.errors import SecretKeyOffered
 
 if TYPE_CHECKING:
@@ -69,16 +68,17 @@ def _serve(
     kinds: tuple[str, ...],
     progress: Report | None,
 ) -> list[bytes]:
-    from enclair.runtime.backends.evaluators import make_evaluator
+    from enclair.runtime.backends.evaluators import encrypting_backend, make_evaluator
     from enclair.runtime.progress import Meter, graph_work, node_work
     from enclair.runtime.protocol import read_message
-    from enclair.runtime.server import Server, check_key, kept_counts, read_registration
+    from enclair.runtime.server import Server, check_key, kept_types, read_registration
     from enclair.runtime.store import DirectoryStore
 
-    evaluator = make_evaluator("bfv", bfv_parameters(program.parameters), read_registration(program, registration))
+    backend, public_key = encrypting_backend(program.parameters), read_registration(program, registration)
+    evaluator = make_evaluator(backend, program.parameters, public_key, program.keys)
     check_key(evaluator, read_message(registration)[0].key)
-    store = DirectoryStore(state, evaluator, kept_counts(program))
-    server = Server(program, evaluator, store, obfuscate=kinds)
+    store: DirectoryStore[Any] = DirectoryStore(state, evaluator, kept_types(program))
+    server: Server[Any] = Server(program, evaluator, store, obfuscate=kinds)
     graphs = {number: round_.server for number, round_ in enumerate(program.rounds, 1)}
     graph = graphs.get(read_message(uploads[0])[0].round)
     if graph is not None:

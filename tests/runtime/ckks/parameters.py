@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.evaluation_keys import NO_KEYS, NeededKeys
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.parameters import INSECURE
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder, make_keys
@@ -18,8 +18,8 @@ SECURE = CkksParameters(8192, 3, 30, 40, 4)
 
 
 @cache
-def shared_keys(parameters: CkksParameters, needed: NeededKeys = NO_KEYS) -> CkksKeyHolder:
-    return make_keys(parameters, needed)
+def shared_keys(parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> CkksKeyHolder:
+    return make_keys(parameters, needs)
 
 
 def cipher_type(parameters: CkksParameters, count: int, level: int, scale: float | None = None) -> CkksType:

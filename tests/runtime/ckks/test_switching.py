@@ -10,14 +10,14 @@ import pytest
 from tests.runtime.ckks.parameters import SECURE, SMALL, UNEVEN, shared_keys
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.evaluation_keys import NeededKeys
+from enclair.compiler.ir.key_needs import KeyNeeds
 from enclair.runtime.backends.ckks.context import open_transform
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder
 from enclair.runtime.backends.ckks.switching import coefficients, rotated
 from enclair.runtime.backends.ckks.wire import read_evaluation_keys
 from enclair.runtime.backends.frames import find_limbs
 
-NEEDED = NeededKeys((1, 3, 64, 127), relinearisation=True)
+NEEDS = KeyNeeds((1, 3, 64, 127), relinearise=True)
 
 
 def exact(polynomial: np.ndarray, prime: int) -> np.ndarray:
@@ -52,11 +52,11 @@ def square(polynomial: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("parameters", [SMALL, UNEVEN], ids=str)
 def test_keys_switch_between_the_right_secrets(parameters: CkksParameters) -> None:
-    keys = shared_keys(parameters, NEEDED)
-    made = read_evaluation_keys(keys.public_key(), parameters, NEEDED)
+    keys = shared_keys(parameters, NEEDS)
+    made = read_evaluation_keys(keys.public_key(), parameters, NEEDS)
     secret = coefficients(keys._secret)
     order = 2 * parameters.ring_dim
-    cases = [(made.rotations[steps], secret, rotated(secret, pow(5, -steps, order))) for steps in NEEDED.rotations]
+    cases = [(made.rotations[steps], secret, rotated(secret, pow(5, -steps, order))) for steps in NEEDS.rotations]
     for key, before, after in [*cases, (made.relinearisation, square(secret), secret)]:
         error = errors(keys, key, before, after)
         assert 0 < np.abs(error).max() <= 12 * 3.2
@@ -75,9 +75,9 @@ def test_rotated_secret() -> None:
 
 @pytest.mark.parametrize(("parameters", "steps"), [(SMALL, 3), (UNEVEN, 127), (SECURE, 1)], ids=str)
 def test_openfhe_rotates_with_our_key(parameters: CkksParameters, steps: int) -> None:
-    needed = NeededKeys((steps,))
-    keys = shared_keys(parameters, needed)
-    key = read_evaluation_keys(keys.public_key(), parameters, needed).rotations[steps]
+    needs = KeyNeeds((steps,))
+    keys = shared_keys(parameters, needs)
+    key = read_evaluation_keys(keys.public_key(), parameters, needs).rotations[steps]
     secret, scheme = keys._secret, keys._secret.context.scheme
     values = np.linspace(-1, 1, parameters.slots)
     cipher = scheme.Encrypt(secret.key, secret.context.encode(values, parameters.levels))
@@ -106,6 +106,6 @@ def insert(scheme: object, parameters: CkksParameters, key: np.ndarray, index: i
 
 
 def test_no_key_stays_in_openfhes_maps() -> None:
-    keys = shared_keys(SMALL, NEEDED)
+    keys = shared_keys(SMALL, NEEDS)
     assert keys._secret.tag.decode() not in keys._secret.context.scheme.GetAllEvalAutomorphismKeys()
     assert keys._secret.tag.decode() not in keys._secret.context.scheme.GetAllEvalMultKeys()

@@ -1,0 +1,103 @@
+"""Keys: made and proven, written to a file (``key_files``), read back.
+
+The file's header has version, scheme, parameters, tag, and which evaluation keys there are; then come the secret
+residues, the public key and the evaluation keys, as on the wire. They stay in the file, mapped into memory.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from enclair.compiler.ckks_parameters import CkksParameters
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
+from enclair.compiler.parameters import ParameterError
+from enclair.runtime.backends.ckks.proof import prove_keys, prove_secret
+from enclair.runtime.backends.ckks.secret import CkksKeyHolder, make_keys, restore_keys
+from enclair.runtime.backends.ckks.wire import check_registration
+from enclair.runtime.backends.frames import check_tag
+from enclair.runtime.backends.key_files import check_version, read_key_file, split_header, write_key_file
+from enclair.runtime.errors import KeyFileError, OpenFheError, PayloadError, WrongAnswerError
+
+VERSION = 1
+
+_MALFORMED = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    struct.error,
+    ParameterError,
+    PayloadError,
+    WrongAnswerError,
+    OpenFheError,
+)
+
+
+def generate_keys(parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> CkksKeyHolder:
+    """Fresh keys that gave the right answers to known questions, every evaluation key among them.
+
+    Raises:
+        WrongAnswerError: they did not.
+        OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
+    """
+    keys = make_keys(parameters, needs)
+    prove_keys(keys)
+    return keys
+
+
+def save_keys(keys: CkksKeyHolder, path: Path) -> None:
+    """Write the keys to a new file that the owner alone may read.
+
+    Raises:
+        KeyFileError: the file exists.
+    """
+    tag, residues = keys.secret()
+    header = {
+        "version": VERSION,
+        "parameters": json.loads(keys.parameters.to_json()),
+        "tag": tag.decode(),
+        "rotations": list(keys.needs.rotations),
+        "relinearise": keys.needs.relinearise,
+    }
+    write_key_file(path, header, [residues.astype("<u8", copy=False).tobytes(), keys.public_key()])
+
+
+def load_keys(path: Path) -> CkksKeyHolder:
+    """Read keys, and check that secret and public key still belong together.
+
+    The evaluation keys were proven when they were made, and the checksum says that they are the same bytes.
+
+    Raises:
+        KeyFileError: missing, readable by others, another owner's, altered, or not a key file.
+    """
+    body = read_key_file(path)
+    try:
+        keys = _unpack(body)
+        prove_secret(keys)
+    except _MALFORMED as error:
+        raise KeyFileError(f"key file {path} is not valid: {error}") from error
+    return keys
+
+
+def _unpack(body: memoryview) -> CkksKeyHolder:
+    header, rest = split_header(body)
+    check_version(header["version"], VERSION)
+    parameters = CkksParameters.from_json(json.dumps(header["parameters"]))
+    tag, needs = header["tag"].encode(), _needs(header)
+    check_tag(tag)
+    size = 8 * (parameters.levels + 1) * parameters.ring_dim
+    residues = np.frombuffer(rest[:size], dtype="<u8").reshape(parameters.levels + 1, parameters.ring_dim)
+    check_registration(rest[size:], parameters, needs)
+    return restore_keys(parameters, needs, tag, residues.astype(np.uint64), rest[size:])
+
+
+def _needs(header: dict[str, Any]) -> KeyNeeds:
+    rotations = header["rotations"]
+    if not isinstance(rotations, list) or any(type(steps) is not int for steps in rotations):
+        raise ValueError(f"rotations must be a list of integers, got {str(rotations)[:80]}")
+    return KeyNeeds(tuple(rotations), bool(header["relinearise"]))

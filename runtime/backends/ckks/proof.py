@@ -1,0 +1,98 @@
+"""Known answers, asked for whenever keys are made or read: CKKS computes garbage with a wrong key, and says nothing.
+
+Fresh keys answer through the server's own operations: a vector that only the encryption of zero is added to, the sum of
+one vector rotated by every key, and one square. Noise is below the tolerance: switching keys leaves coefficients of
+about sqrt(N / 18) from rounding and less from the keys, so slots of N / 4, and rotations add up by their squares; a
+public key's encryption at the top level leaves slots of 3.7 N. What a wrong key leaves is far above: residues are then
+uniform modulo Q.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from enclair.compiler.ckks_parameters import CkksParameters
+from enclair.compiler.ir.key_needs import NO_KEYS
+from enclair.compiler.ir.types import CkksType
+from enclair.runtime.backends.ckks.answers import AnsweringEvaluator
+from enclair.runtime.backends.ckks.ciphers import Ciphers
+from enclair.runtime.backends.ckks.secret import CkksKeyHolder
+from enclair.runtime.errors import DecryptionFailed, WrongAnswerError
+from enclair.runtime.limbs.compiled import Floats
+
+TOLERANCE = 64
+"""Slots of a sum of n terms may be off by so many times N sqrt(n), before they are divided by the scale."""
+
+
+def prove_keys(keys: CkksKeyHolder) -> None:
+    """Check that the keys give known answers, every evaluation key among them.
+
+    Raises:
+        WrongAnswerError: one is wrong.
+    """
+    prove_secret(keys)
+    evaluator = AnsweringEvaluator(keys.parameters, keys.needs, keys.public_key())
+    if keys.needs.rotations:
+        _prove_rotations(keys, evaluator)
+    if keys.needs.relinearise:
+        _prove_square(keys, evaluator)
+
+
+def prove_secret(keys: CkksKeyHolder) -> None:
+    """Check that secret and public key belong together.
+
+    Raises:
+        WrongAnswerError: they do not.
+    """
+    parameters = keys.parameters
+    public_key = keys.public_key()[: parameters.public_key_bytes]
+    evaluator = AnsweringEvaluator(parameters, NO_KEYS, public_key)
+    type_ = _type(parameters, 0)
+    values = known_values(parameters)
+    _compare(keys, evaluator, evaluator.load(keys.encrypt(values, type_), type_), values, 1, "an encryption")
+
+
+def known_values(parameters: CkksParameters) -> Floats:
+    """(1, slots): in [-1, 1], no two neighbours alike."""
+    places = np.arange(parameters.slots)
+    values: Floats = np.sin(1.0 + 0.7 * places * places)[None]
+    return values
+
+
+def _prove_rotations(keys: CkksKeyHolder, evaluator: AnsweringEvaluator) -> None:
+    type_, values = _type(keys.parameters, keys.parameters.levels), known_values(keys.parameters)
+    x = evaluator.load(keys.encrypt(values, type_), type_)
+    total, expected = x, values
+    for step in keys.needs.rotations:
+        total = evaluator.add(total, evaluator.rotate(x, step))
+        expected = expected + np.roll(values, -step, axis=1)
+    _compare(keys, evaluator, total, expected, 1 + len(keys.needs.rotations), "a rotation")
+
+
+def _prove_square(keys: CkksKeyHolder, evaluator: AnsweringEvaluator) -> None:
+    type_, values = _type(keys.parameters, keys.parameters.levels), known_values(keys.parameters)
+    x = evaluator.load(keys.encrypt(values, type_), type_)
+    square = evaluator.rescale(evaluator.relinearise(evaluator.multiply(x, x)))
+    _compare(keys, evaluator, square, values * values, 1, "a product")
+
+
+def _compare(
+    keys: CkksKeyHolder, evaluator: AnsweringEvaluator, x: Ciphers, expected: Floats, terms: int, what: str
+) -> None:
+    type_ = CkksType(1, keys.parameters.slots, x.level, x.scale)
+    bound = TOLERANCE * keys.parameters.ring_dim * math.sqrt(terms) / x.scale
+    try:
+        farthest = float(np.abs(keys.decrypt(evaluator.answer(x), type_) - expected).max())
+    except DecryptionFailed:
+        farthest = math.inf
+    if not farthest <= bound:
+        raise WrongAnswerError(
+            f"{what} came out wrong by {farthest:.3g}, at most {bound:.3g} is noise, under"
+            f" {keys.parameters.to_json()}: the keys do not belong together; make new keys"
+        )
+
+
+def _type(parameters: CkksParameters, level: int) -> CkksType:
+    return CkksType(1, parameters.slots, level, parameters.scales[level])

@@ -157,6 +157,7 @@ def _program(
         "noise_bound": {"value": noise, "kind": "predicted", "bits": log2(max(largest, 1e-300) / max(noise, 1e-300))},
         "activations": [activation.facts() for activation in approximated.activations],
         "layouts": {name: repr(UnpackReals(layout)) for name, layout in packed.layouts.items()},
+        "values": dict(packed.names),
         "ranges": {name: [range_.low, range_.high] for name, range_ in sorted(ranges.items())},
     }
     outputs = tuple(value.name for value in prepared.outputs)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
 from enclair.compiler.errors import CompileError, DoesNotFit, PackingError
 from enclair.compiler.input_ranges import input_limits, with_declared
@@ -157,7 +155,11 @@ def _program(
         dump(f"server{number}", round_.server)
         dump(f"client{number}", round_.client)
     inputs = tuple(
-        InputSpec(value.name, getattr(value.type, "shape", ()), *input_limits(value.name, ranges, options.input_ranges, options.margin))
+        InputSpec(
+            value.name,
+            getattr(value.type, "shape", ()),
+            *input_limits(value.name, ranges, options.input_ranges, options.margin),
+        )
         for value in prepared.inputs
     )
     facts = {

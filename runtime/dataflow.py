@@ -34,6 +34,7 @@ from enclair.runtime.limbs.workers import computing, cores, workers
 Batch = TypeVar("Batch")
 Prepared = TypeVar("Prepared")
 Observer: TypeAlias = Callable[[Node], None]
+Record: TypeAlias = Callable[[Node, Any], None]
 
 
 def run_dataflow(
@@ -43,6 +44,7 @@ def run_dataflow(
     *,
     threads: int | None = None,
     observe: Observer | None = None,
+    record: Record | None = None,
     costs: Mapping[str, float] | None = None,
     prepared: Mapping[str, Prepared] | None = None,
 ) -> dict[str, Batch]:
@@ -54,6 +56,7 @@ def run_dataflow(
         evaluator: does the operations.
         threads: that run nodes; as many as there are cores if not given. One runs them in the graph's order.
         observe: called after each node, by one thread at a time.
+        record: called with each node and its result, likewise.
         costs: of nodes, by the name of their result, in any unit; all the same if not given.
         prepared: what ``prepare`` made.
 
@@ -61,7 +64,7 @@ def run_dataflow(
         StateError: an input is missing.
         RuntimeFailure: the evaluator refused an operation; the message names the node.
     """
-    run = _Run(graph, inputs, evaluator, observe, prepared or {})
+    run = _Run(graph, inputs, evaluator, observe, record, prepared or {})
     most = min(cores() if threads is None else threads, max(len(graph.nodes), 1))
     if most == 1:
         for number in range(len(graph.nodes)):
@@ -145,9 +148,11 @@ class _Run(Generic[Batch, Prepared]):
         inputs: dict[str, Batch],
         evaluator: CkksEvaluator[Batch, Prepared],
         observe: Observer | None,
+        record: Record | None,
         prepared: Mapping[str, Prepared],
     ) -> None:
-        self.graph, self.evaluator, self.observe, self.prepared = graph, evaluator, observe, prepared
+        self.graph, self.evaluator, self.prepared = graph, evaluator, prepared
+        self.observe, self.record = observe, record
         self.uses = Counter(name for node in graph.nodes for name in _names(node))
         self.uses.update(dict.fromkeys((value.name for value in graph.outputs), 1))
         given = {value.name: _input(value, inputs) for value in graph.inputs}
@@ -203,6 +208,8 @@ class _Run(Generic[Batch, Prepared]):
             self.uses[name] -= 1
             if not self.uses[name]:
                 del self.values[name]
+        if self.record is not None:
+            self.record(node, result)
         if self.observe is not None:
             self.observe(node)
 

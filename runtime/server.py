@@ -13,7 +13,7 @@ from enclair.compiler.ir.types import CiphersType, CipherType, CkksType
 from enclair.compiler.program import Program, Round
 from enclair.runtime.backends.interface import Payload
 from enclair.runtime.crossing import AnyEvaluator, answer_payload, load_uploads
-from enclair.runtime.dataflow import prepare, run_dataflow
+from enclair.runtime.dataflow import Record, prepare, run_dataflow
 from enclair.runtime.errors import InsecureParameters, ObfuscationError, StateError, WrongKey, WrongRound
 from enclair.runtime.executor import run_server_graph
 from enclair.runtime.factors import with_factors
@@ -59,6 +59,7 @@ class Server(Generic[Batch]):
         self._evaluator = evaluator
         self._store: Store[Batch] = MemoryStore() if store is None else store
         self.observe = observe
+        self.record: Record | None = None
         self._kinds = _check_obfuscation(program.parameters, obfuscate)
         self._prepared: dict[int, dict[str, Any]] = {}
         self._obfuscator = Obfuscator(program, evaluator)
@@ -113,7 +114,14 @@ class Server(Generic[Batch]):
         if not self._is_ckks:
             return run_server_graph(graph, inputs, self._evaluator, self.observe)
         self.prepare()
-        return run_dataflow(graph, inputs, self._evaluator, observe=self.observe, prepared=self._prepared[number])
+        return run_dataflow(
+            graph,
+            inputs,
+            self._evaluator,
+            observe=self.observe,
+            record=self.record,
+            prepared=self._prepared[number],
+        )
 
     def _seed(self, envelope: Envelope) -> bytes | None:
         """From what the session's permutations follow: drawn in its first round, and kept before anything leaves."""

@@ -18,6 +18,7 @@ from enclair.runtime.backends.key_holders import make_key_holder
 from enclair.runtime.backends.simulated import SimulatedEvaluator
 from enclair.runtime.client import Client
 from enclair.runtime.crossing import AnyEvaluator, AnyKeyHolder
+from enclair.runtime.dataflow import Record
 from enclair.runtime.inputs import split_batch
 from enclair.runtime.obfuscation import check_kinds
 from enclair.runtime.progress import Meter, Report, answer_work, node_work, program_work, upload_work
@@ -109,10 +110,19 @@ class Session:
         self._client = Client(program.for_client(), keys or make_key_holder(backend, parameters, needs))
         registration = self._client.registration()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
-        self._evaluator: AnyEvaluator = make_evaluator(backend, parameters, public_key, needs)
-        self._server: Server[Any] = Server(program, self._evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
+        self.evaluator: AnyEvaluator = make_evaluator(backend, parameters, public_key, needs)
+        self._server: Server[Any] = Server(program, self.evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = len(registration)
         self._key_seconds = time.perf_counter() - start
+
+    @property
+    def record(self) -> Record | None:
+        """Called with each node of a CKKS program and its ciphertexts; for whoever holds the keys and wants to look."""
+        return self._server.record
+
+    @record.setter
+    def record(self, record: Record | None) -> None:
+        self._server.record = record
 
     def run(self, inputs: Mapping[str, Array], *, clip: bool = False) -> SessionResult:
         """Run all rounds. Inputs with a leading dimension that is a multiple of the one compiled for are run in turn.
@@ -157,7 +167,7 @@ class Session:
         return answer
 
     def _result(self, outputs: dict[str, Array], batches: int, tally: _Tally, total: float) -> SessionResult:
-        simulated = self._evaluator if isinstance(self._evaluator, SimulatedEvaluator) else None
+        simulated = self.evaluator if isinstance(self.evaluator, SimulatedEvaluator) else None
         client, server = self._client.watch.take(), self._server.watch.take()
         return SessionResult(
             outputs=outputs,

@@ -168,7 +168,7 @@ def _cost(facts: Mapping[str, Any]) -> CostReport:
 def _layers(program: Program, server: Graph) -> Iterator[LayerReport]:
     makers = program.fixed.producers()
     layouts, milliseconds = program.facts.get("layouts", {}), program.facts.get("node_ms", {})
-    for value, nodes in layers(server, program.fixed):
+    for value, nodes in layers(server, program.facts.get("values", {})):
         made, out = makers.get(value), nodes[-1].out.type
         yield LayerReport(
             value,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -51,18 +51,19 @@ def operations(graph: Graph, nodes: Iterable[Node]) -> Operations:
     return sum((_of_node(graph, node) for node in nodes), Operations())
 
 
-def layers(server: Graph, reference: Graph) -> Iterator[tuple[str, list[Node]]]:
-    """The server's nodes in runs, each up to the node that makes a value of the reference graph, with its name.
+def layers(server: Graph, values: Mapping[str, str]) -> Iterator[tuple[str, list[Node]]]:
+    """The server's nodes in runs, each up to the node that makes a value of the reference graph, with its name there.
 
-    Packing names what it makes of a value by that value; nodes after the last such node come under the name of the
-    last of them.
+    Args:
+        server: LEVELED.
+        values: names in the server's graph by names in the reference graph.
     """
-    names = {value.name for value in reference.values()} | {value.name for value in server.outputs}
+    names = {own: name for name, own in values.items()}
     run: list[Node] = []
     for node in server.nodes:
         run.append(node)
         if node.out.name in names:
-            yield node.out.name, run
+            yield names[node.out.name], run
             run = []
     if run:
         yield run[-1].out.name, run

@@ -146,12 +146,13 @@ class CkksSimulatedEvaluator:
 class CkksSimulatedKeyHolder:
     """The operations of ``ckks_interface.CkksKeyHolder`` without keys.
 
-    ``error_bound`` is the largest bound of the error of any answer decrypted so far.
+    ``error_bound`` is the largest bound of the error of any answer decrypted so far, ``last_bound`` of the last one.
     """
 
     def __init__(self, parameters: CkksParameters, samples: int = SAMPLES, seed: int = 1) -> None:
         self.parameters = parameters
         self.error_bound = 0.0
+        self.last_bound = 0.0
         self._simulator = NoiseSimulator(noise_model(parameters), samples, seed)
 
     @property
@@ -171,6 +172,7 @@ class CkksSimulatedKeyHolder:
     def decrypt(self, payload: Payload, type_: CkksType) -> Reals:
         """The values without their errors, of which ``error_bound`` takes note; see ``CkksKeyHolder.decrypt``."""
         answer = self._simulator.decrypt(read_noisy(payload, type_, self._simulator.samples))
+        self.last_bound = answer.bound
         self.error_bound = max(self.error_bound, answer.bound)
         return answer.values
 

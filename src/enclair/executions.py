@@ -21,16 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.answers import Answers, RecordingKeys, Seen, joined, reference_answers, seen_by_client
-from enclair.compiler.ckks_parameters import bfv_parameters
+from enclair.compiler.ckks_parameters import CkksParameters, bfv_parameters
 from enclair.compiler.ir.errors import EnclairError
 from enclair.compiler.program import Program
 from enclair.float_model import FloatModel
+from enclair.runtime.backends.evaluators import encrypting_backend
 from enclair.runtime.backends.key_holders import make_key_holder
 from enclair.runtime.inputs import check_inputs, split_batch
 from enclair.runtime.progress import Progress, Report
 from enclair.runtime.session import Session, SessionResult
 from enclair.samples import by_name
-from enclair.verification import EXACT_GAPS, GAPS, Bound, Divergence, Gap, Layer, Outputs, Verification, distance
+from enclair.verification import (
+    EXACT_GAPS,
+    GAPS,
+    Bound,
+    Divergence,
+    Gap,
+    Layer,
+    Outputs,
+    Verification,
+    distance,
+    farthest,
+)
 
 Batches = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -42,7 +54,7 @@ class VerificationError(EnclairError):
 def verify(
     program: Program,
     inputs: Any,
-    backend: str = "bfv",
+    backend: str | None = None,
     *,
     per_layer: bool = False,
     progress: Report | None = None,
@@ -53,7 +65,8 @@ def verify(
         program: with the original model in it.
         inputs: by the model's input names, or one array for a model with one input; a leading axis that is a multiple
             of the one compiled for is run in turn.
-        backend: of the last execution: ``bfv``; or ``simulated`` or ``clear``, which leave OpenFHE out.
+        backend: of the last execution: ``bfv`` or ``ckks``, by the program's scheme if not given; or ``simulated`` or ``clear``,
+            which leave OpenFHE out.
         per_layer: compare every value that the client decrypts, with the float model's too where it has one of that
             name.
         progress: called as the executions go on.
@@ -67,6 +80,11 @@ def verify(
     batches = split_batch(program.inputs, by_name(inputs, [spec.name for spec in program.inputs]))
     for batch in batches:
         check_inputs(program.inputs, batch)
+    backend = backend or encrypting_backend(program.parameters)
+    if isinstance(program.parameters, CkksParameters):
+        from enclair.executions_full import FullExecutions
+
+        return FullExecutions(program, backend, progress or _silent, per_layer).run(source, batches)
     return _Executions(program, backend, progress or _silent).run(source, batches, per_layer=per_layer)
 
 
@@ -182,8 +200,3 @@ def _layer(seen: Seen, floats: Sequence[Outputs], answers: Mapping[str, Answers]
 
 def _equal(one: Outputs, other: Outputs) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(array, other[name]) for name, array in one.items())
-
-
-def farthest(one: Outputs, other: Outputs) -> float:
-    """The largest difference of any output; not a number if one is."""
-    return float(np.max([distance(one[name], other[name]) for name in other], initial=0.0))

@@ -69,6 +69,46 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotLayer:
+    """A layer of a program of full mode: its slots in the clear, and under encryption.
+
+    Args:
+        value: its name in the model. Packing may have scaled it, so that slots are compared with slots alone.
+        origin: the user's source line or module.
+        max_abs: largest magnitude in the clear.
+        gap: largest difference under encryption.
+        bound: predicted.
+    """
+
+    value: str
+    origin: str
+    max_abs: float
+    gap: float
+    bound: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the noise is within what was predicted."""
+        return self.gap <= self.bound
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        gaps = {"encrypted_vs_simulated": self.gap}
+        return {
+            "value": self.value,
+            "origin": self.origin,
+            "max_abs": self.max_abs,
+            "gaps": gaps,
+            "predicted": self.bound,
+            "met": self.met,
+        }
+
+    def __str__(self) -> str:
+        origin = f" ({self.origin})" if self.origin else ""
+        return f"encrypted_vs_simulated: %{self.value}{origin}: {self.gap:.3g}, predicted at most {self.bound:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
 class Divergence:
     """The first value in which two executions that must be equal differ.
 
@@ -99,32 +139,34 @@ class Verification:
 
     Args:
         outputs: execution -> output name -> array.
-        equal: whether encrypted and fixed-point reference are equal bit for bit in all outputs.
+        equal: whether encrypted and fixed-point reference are equal bit for bit in all outputs; None for programs of
+            full mode, which compute with reals.
         gaps: between neighbours, in order.
         encrypted: the last execution: seconds, bytes, saturations.
         backend: that ran it.
         seconds: of the executions in the clear.
         room_left_bits: noise room that the simulation predicts to be left; None where nothing is encrypted.
         tolerance: asked for when compiling.
-        diverges: the first value that differs where executions must be equal, if one does.
-        layers: every value that the client decrypts, if asked for.
+        diverges: the first value that differs where executions must be equal, if one does; in full mode, the first
+            layer whose noise is beyond its bound, in words.
+        layers: every value that the client decrypts, in full mode every layer, if asked for.
     """
 
     outputs: Mapping[str, Outputs] = field(repr=False)
-    equal: bool
+    equal: bool | None
     gaps: tuple[Gap, ...]
     encrypted: SessionResult = field(repr=False)
     backend: str
     seconds: dict[str, float]
     room_left_bits: float | None
     tolerance: float | None
-    diverges: Divergence | None
-    layers: tuple[Layer, ...]
+    diverges: Divergence | str | None
+    layers: tuple[Layer, ...] | tuple[SlotLayer, ...]
 
     @property
     def ok(self) -> bool:
         """Whether every gap is within its bound, and where all must be equal, nothing differs, on the way either."""
-        return self.equal and self.diverges is None and all(gap.met for gap in self.gaps)
+        return self.equal is not False and self.diverges is None and all(gap.met for gap in self.gaps)
 
     @property
     def saturated(self) -> dict[str, int]:
@@ -142,7 +184,7 @@ class Verification:
             "batches": result.batches,
             "gaps": {gap.name: gap.to_json() for gap in self.gaps},
             "tolerance": self.tolerance,
-            "diverges": None if self.diverges is None else asdict(self.diverges),
+            "diverges": asdict(self.diverges) if isinstance(self.diverges, Divergence) else self.diverges,
             "outputs": {name: self._output_json(name) for name in self.outputs["poly"]},
             "saturated": {"elements": sum(self.saturated.values()), "by_value": self.saturated},
             "noise_room_left_bits": self.room_left_bits,
@@ -164,3 +206,8 @@ class Verification:
 def distance(one: NDArray[Any], other: NDArray[Any]) -> float:
     """The largest absolute difference of two arrays of one shape."""
     return float(np.abs(one - other).max(initial=0))
+
+
+def farthest(one: Outputs, other: Outputs) -> float:
+    """The largest difference of any output; not a number if one is."""
+    return float(np.max([distance(one[name], other[name]) for name in other], initial=0.0))

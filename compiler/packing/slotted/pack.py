@@ -41,6 +41,7 @@ class Packed:
         server: PACKED.
         client: slot vectors to tensors.
         layouts: of every value that the server holds, by the name it has in the graph of tensors.
+        names: that the server's graph gives these values.
         rotations: those that need keys.
         milliseconds: estimated.
     """
@@ -49,13 +50,12 @@ class Packed:
     server: Graph
     client: Graph
     layouts: Mapping[str, Source] = field(repr=False)
+    names: Mapping[str, str] = field(repr=False)
     rotations: tuple[int, ...]
     milliseconds: float
 
 
-def pack(
-    graph: Graph, slots: int, costs: RotationCosts | None = None, options: PackingOptions | None = None
-) -> Packed:
+def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: PackingOptions | None = None) -> Packed:
     """Pack a graph of tensors of reals whose only nonlinear ops are polynomials and products.
 
     Raises:
@@ -73,7 +73,8 @@ def pack(
     verify(server, Stage.PACKED)
     prologue, client = _prologue(graph, chosen.layouts), _client(graph, server, chosen.layouts)
     layouts = {name: value.layout for name, value in emitter.values.items()}
-    return Packed(prologue, server, client, layouts, tuple(sorted(emitter.rotations)), chosen.milliseconds)
+    names = {name: value.cipher.name for name, value in emitter.values.items()}
+    return Packed(prologue, server, client, layouts, names, tuple(sorted(emitter.rotations)), chosen.milliseconds)
 
 
 def candidates(

@@ -96,8 +96,11 @@ def verify(
     program: ProgramFile,
     inputs: Inputs,
     backend: Annotated[
-        str, typer.Option(help="Of the last execution: bfv; or simulated or clear, without OpenFHE.")
-    ] = "bfv",
+        str | None,
+        typer.Option(
+            help="Of the last execution: bfv or ckks [the program's]; or simulated or clear, without OpenFHE."
+        ),
+    ] = None,
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Compare every value that the client decrypts.")
     ] = False,
@@ -120,7 +123,9 @@ def run(
     program: ProgramFile,
     inputs: Inputs,
     output: Output,
-    backend: Annotated[str, typer.Option(help="bfv; or simulated or clear, which encrypt nothing.")] = "bfv",
+    backend: Annotated[
+        str | None, typer.Option(help="bfv or ckks [the program's]; or simulated or clear, which encrypt nothing.")
+    ] = None,
     clip: Clip = False,
     obfuscate: Obfuscate = "",
     force: Force = False,
@@ -128,6 +133,7 @@ def run(
 ) -> None:
     """Run all rounds in one process, client and server, with nothing but bytes between them."""
     import enclair
+    from enclair.runtime.backends.evaluators import encrypting_backend
     from enclair.runtime.obfuscation import kinds_of
 
     kinds = kinds_of(obfuscate)
@@ -139,6 +145,7 @@ def run(
     write_file(output, arrays_as_bytes(result.outputs), force=force)
     note_limits(result.clipped, result.saturated)
     obfuscated = report_obfuscation(loaded, kinds)
+    backend = backend or encrypting_backend(loaded.parameters)
     data = {"output": str(output), "backend": backend, **_run_json(result), "obfuscation": obfuscated}
     emit(data, f"{output}: {session_text(result)}", as_json=as_json)
 
@@ -173,13 +180,13 @@ def doctor(
 
 
 def _program_json(program: Program, path: Path, seconds: float) -> dict[str, Any]:
-    facts = ("activation_bits", "weight_bits", "tolerance", "gap_bound", "samples")
+    facts = ("mode", "activation_bits", "weight_bits", "tolerance", "gap_bound", "noise_bound", "samples")
     return {
         "program": str(path),
         "name": program.name,
         "digest": program.digest(),
         "rounds": len(program.rounds),
-        **{name: program.facts[name] for name in facts},
+        **{name: program.facts[name] for name in facts if name in program.facts},
         "parameters": asdict(program.parameters),
         "bytes": path.stat().st_size,
         "seconds": seconds,
@@ -188,11 +195,13 @@ def _program_json(program: Program, path: Path, seconds: float) -> dict[str, Any
 
 def _program_text(data: Mapping[str, Any]) -> str:
     bound = data["gap_bound"]
-    return (
-        f"{data['program']}: {data['rounds']} rounds, {data['activation_bits']}-bit activations,"
-        f" {data['weight_bits']}-bit weights, gap to the float model at most {bound['value']:.3g} ({bound['kind']});"
-        f" {size_text(data['bytes'])}, {data['seconds']:.1f} s"
-    )
+    if "noise_bound" in data:
+        how = f"one round, polynomials at most {bound['value']:.3g} from the float model ({bound['kind']}),"
+        how += f" noise at most {data['noise_bound']['value']:.3g} (predicted)"
+    else:
+        how = f"{data['rounds']} rounds, {data['activation_bits']}-bit activations, {data['weight_bits']}-bit weights,"
+        how += f" gap to the float model at most {bound['value']:.3g} ({bound['kind']})"
+    return f"{data['program']}: {how}; {size_text(data['bytes'])}, {data['seconds']:.1f} s"
 
 
 def _run_json(result: SessionResult) -> dict[str, Any]:

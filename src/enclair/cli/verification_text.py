@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from enclair.cli.output import session_text
-from enclair.verification import EXECUTIONS, GAPS, Verification
+from enclair.verification import EXECUTIONS, GAPS, Layer, SlotLayer, Verification, farthest
 
 WIDTH = 120
 
@@ -19,7 +19,9 @@ def verification_text(result: Verification) -> str:
     console = Console(file=tables, width=WIDTH, no_color=True, highlight=False)
     console.print(_executions(result))
     console.print(_gaps(result))
-    if result.layers:
+    if full := [layer for layer in result.layers if isinstance(layer, SlotLayer)]:
+        console.print(_slot_layers(full))
+    elif result.layers:
         console.print(_layers(result))
     return "\n".join([tables.getvalue().rstrip(), *_lines(result)])
 
@@ -44,15 +46,25 @@ def _layers(result: Verification) -> Table:
     names = [name for name, _, _ in GAPS]
     table = Table("round", "value", "largest", *names, "origin", title="what the client decrypts", title_justify="left")
     for layer in result.layers:
+        if not isinstance(layer, Layer):
+            continue
         gaps = (f"{layer.gaps[name]:.3g}" if name in layer.gaps else "" for name in names)
         seen = layer.seen
         table.add_row(str(seen.round), seen.value.name, f"{layer.max_abs:.6g}", *gaps, seen.origin)
     return table
 
 
+def _slot_layers(layers: list[SlotLayer]) -> Table:
+    table = Table("value", "largest", "noise", "predicted", "", "origin", title="layers", title_justify="left")
+    for layer in layers:
+        met = "ok" if layer.met else "EXCEEDED"
+        table.add_row(layer.value, f"{layer.max_abs:.6g}", f"{layer.gap:.3g}", f"{layer.bound:.3g}", met, layer.origin)
+    return table
+
+
 def _lines(result: Verification) -> list[str]:
     run, saturated = result.encrypted, sum(result.saturated.values())
-    lines = [_equality(result)]
+    lines = [_equality(result)] if result.equal is not None else [_tolerance(result)]
     if result.diverges is not None:
         lines.append(f"first divergence, {result.diverges}")
     if saturated:
@@ -63,6 +75,12 @@ def _lines(result: Verification) -> list[str]:
         lines.append(f"noise room left, as predicted: {result.room_left_bits:.1f} bits")
     lines.append(f"{result.backend}: {session_text(run)}")
     return lines
+
+
+def _tolerance(result: Verification) -> str:
+    total = max(farthest(result.outputs["encrypted"], result.outputs["float"]), 0.0)
+    asked = "" if result.tolerance is None else f", tolerance {result.tolerance:.3g}"
+    return f"encrypted is within {total:.3g} of float{asked}"
 
 
 def _equality(result: Verification) -> str:

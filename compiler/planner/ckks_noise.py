@@ -38,6 +38,7 @@ from enclair.compiler.ir.ops.ckks import (
     Rescale,
     RotateSlots,
 )
+from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CkksType
 
 Reals = NDArray[np.float64]
@@ -218,15 +219,25 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Estimates for every value of a graph, and for its outputs once they are decrypted."""
+    """Estimates for every value of a graph, and its outputs once they are decrypted."""
 
     values: Mapping[str, Estimate]
-    answers: Mapping[str, Estimate]
+    answers: Mapping[str, Noisy]
 
     @property
     def bound(self) -> float:
-        """Of the error of any answer."""
+        """Of the error of any slot of an answer."""
         return max((answer.bound for answer in self.answers.values()), default=0.0)
+
+    def bound_after(self, client: Graph) -> float:
+        """Of the error of any output of the client's graph, which reads the answers."""
+        exact = run(client, {name: answer.values for name, answer in self.answers.items()})
+        worst = 0.0
+        for sample in range(min((len(answer.errors) for answer in self.answers.values()), default=0)):
+            noisy = {name: answer.values + answer.errors[sample] for name, answer in self.answers.items()}
+            got = run(client, noisy)
+            worst = max([worst, *(float(np.abs(got[name] - exact[name]).max(initial=0.0)) for name in exact)])
+        return SAFETY * worst
 
 
 def predict(graph: Graph, inputs: Mapping[str, Reals], model: NoiseModel, samples: int = SAMPLES) -> Prediction:
@@ -252,7 +263,7 @@ def predict(graph: Graph, inputs: Mapping[str, Reals], model: NoiseModel, sample
         for name in {arg.name for arg in node.args} - kept:
             if last_use[name] is node:
                 del found[name]
-    answers = {name: estimate(simulator.decrypt(_noisy(found[name]))) for name in kept}
+    answers = {name: simulator.decrypt(_noisy(found[name])) for name in kept}
     return Prediction(estimates, answers)
 
 

@@ -12,6 +12,7 @@ the ternary secret the variances are (Cheon, Kim, Kim and Song, eprint 2016/421;
 - encoding 1/12; encryption under the secret key sigma^2;
 - rescaling (1 + h) / 12, of both parts' rounding; key switching the same, for its division by P, and for each digit
   N (1 + h) / 12 D^2 / 12 P^2, with the digits' modulus D at most P / 2^8, and keys that are rounded themselves;
+- an answer: an encryption of zero is added, which was rescaled: (1 + h) / 12;
 - decryption: OpenFHE adds Gaussian noise as large as the noise it finds in the imaginary parts, at least N / 8 in a
   slot (``CKKSPackedEncoding::Decode``).
 """
@@ -138,6 +139,10 @@ class NoiseSimulator:
         """A fresh encryption."""
         return Noisy(values, self._drawn(values.shape, self.model.encryption(scale_of(type_))), type_)
 
+    def answer(self, x: Noisy) -> Noisy:
+        """What is sent back: with a fresh encryption of zero added."""
+        return replace(x, errors=x.errors + self._drawn(x.values.shape, self.model.rescaling(scale_of(x.type))))
+
     def decrypt(self, x: Noisy) -> Noisy:
         """What a decryption gives."""
         deviation = np.sqrt(np.mean(x.errors**2, axis=(0, 2)))
@@ -263,7 +268,7 @@ def predict(graph: Graph, inputs: Mapping[str, Reals], model: NoiseModel, sample
         for name in {arg.name for arg in node.args} - kept:
             if last_use[name] is node:
                 del found[name]
-    answers = {name: simulator.decrypt(_noisy(found[name])) for name in kept}
+    answers = {name: simulator.decrypt(simulator.answer(_noisy(found[name]))) for name in kept}
     return Prediction(estimates, answers)
 
 

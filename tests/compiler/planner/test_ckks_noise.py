@@ -83,11 +83,12 @@ def test_correlated_errors_add_linearly() -> None:
     )
 
 
-def test_decryption_doubles_the_noise_but_has_a_least_one() -> None:
+def test_an_answer_gets_noise_from_the_server_and_from_decryption() -> None:
     b, x = start()
     _, prediction = predicted(b, linear_layer(b, x, 8, np.random.default_rng(0)))
     (answer,) = prediction.answers.values()
     (before,) = [prediction.values[name].deviation for name in prediction.answers]
+    before = hypot(before, MODEL.rescaling(SCALE))
     assert answer.deviation == pytest.approx(hypot(before, MODEL.decryption(before, SCALE)), rel=0.05)
     assert MODEL.decryption(0.0, SCALE) == MODEL.ring_dim / 8 / SCALE
 

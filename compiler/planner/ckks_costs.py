@@ -1,0 +1,245 @@
+"""What a LEVELED graph costs on a server: time by counted work and measured costs of a unit of it.
+
+The work of an operation is counted in what the evaluator spends its time on, per prime: number-theoretic transforms
+(N log2 N), products of a ciphertext's two polynomials with a third (N), one term of a basis conversion (N), and
+encodings of vectors (a Fourier transform). Hybrid key switching follows Han and Ki (eprint 2019/688), linear transforms
+the double hoisting of Bossuat et al. (eprint 2020/1203).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from math import ceil, log2
+
+import numpy as np
+
+from enclair.compiler.ckks_parameters import CkksParameters, digit_bits
+from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.ciphers import AddCiphers, SubtractCiphers
+from enclair.compiler.ir.ops.ckks import (
+    AddPlainVectors,
+    LinearTransform,
+    MultiplyCiphers,
+    MultiplyPlain,
+    Relinearise,
+    Rescale,
+    RotateSlots,
+)
+from enclair.compiler.ir.types import CkksType
+
+SERVER_SPECIAL_BITS = 50
+"""The server's special primes are below 2^50, so that float64 holds their residues."""
+SPECIAL_MARGIN_BITS = 8
+"""Their product is so many bits longer than a digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Counts, each for one prime: transforms, products with both polynomials, conversion terms; encoded vectors."""
+
+    transforms: float = 0.0
+    products: float = 0.0
+    conversions: float = 0.0
+    encodings: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        """Both."""
+        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def times(self, count: float) -> Work:
+        """So many times."""
+        return Work(*(count * part for part in astuple(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCosts:
+    """Nanoseconds of one thread: a transform and an encoding per N log2 N, a product and a conversion term per N.
+
+    The defaults are of a machine with AVX-512 at about 2.5 GHz; ``enclair calibrate`` measures them.
+    """
+
+    transform: float = 0.36
+    product: float = 1.5
+    conversion: float = 0.5
+    encoding: float = 4.0
+
+    def milliseconds(self, work: Work, ring_dim: int) -> float:
+        """Of work at a ring dimension."""
+        deep = work.transforms * self.transform + work.encodings * self.encoding
+        flat = work.products * self.product + work.conversions * self.conversion
+        return 1e-6 * ring_dim * (deep * log2(ring_dim) + flat)
+
+
+@dataclass(frozen=True, slots=True)
+class RingWork:
+    """The work of operations on one ciphertext under parameters."""
+
+    parameters: CkksParameters
+
+    @property
+    def special(self) -> int:
+        """The server's special primes."""
+        return ceil((max(digit_bits(self.parameters)) + SPECIAL_MARGIN_BITS) / SERVER_SPECIAL_BITS)
+
+    def digits(self, limbs: int) -> int:
+        """Digits of a ciphertext of so many primes."""
+        return ceil(limbs / self.parameters.digit_size)
+
+    def decompose(self, limbs: int) -> Work:
+        """Digits of one polynomial, modulo all primes (ModUp)."""
+        wide, size = limbs + self.special, min(limbs, self.parameters.digit_size)
+        digits = self.digits(limbs)
+        return Work(transforms=digits * wide, conversions=digits * (wide - size) * size)
+
+    def inner_product(self, limbs: int) -> Work:
+        """Digits times a key."""
+        return Work(products=self.digits(limbs) * (limbs + self.special))
+
+    def mod_down(self, limbs: int) -> Work:
+        """One polynomial divided by P."""
+        return Work(transforms=limbs + self.special, conversions=limbs * self.special, products=limbs / 2)
+
+    def key_switch(self, limbs: int) -> Work:
+        """A rotation by itself, or a relinearisation."""
+        return self.decompose(limbs) + self.inner_product(limbs) + self.mod_down(limbs).times(2)
+
+    def rescale(self, limbs: int, parts: int = 2) -> Work:
+        """Dividing by the last of so many primes."""
+        return Work(transforms=parts * limbs, products=parts * limbs / 2)
+
+    def linear_transform(self, graph: Graph, node: Node, limbs: int) -> Work:
+        """All of a ``LinearTransform``; its plaintexts are encoded beforehand."""
+        steps = transform_steps(graph, node)
+        wide = limbs + self.special
+        after = steps.giants or 2 * steps.results
+        extended = steps.babies > 0 and after * wide + steps.products * self.special / 4 <= 2 * steps.babies * wide
+        before = 0 if extended else 2 * steps.babies
+        at_giants = steps.giants if extended else 0
+        at_end = 2 * steps.results if extended or steps.giants else 0
+        return (
+            self.decompose(limbs).times(steps.turned + steps.giants)
+            + self.inner_product(limbs).times(steps.babies + steps.giants)
+            + self.mod_down(limbs).times(before + at_giants + at_end)
+            + Work(products=steps.products * (wide if extended else limbs))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TransformSteps:
+    """Inputs that are rotated, baby and giant rotations, products with plaintexts, results."""
+
+    turned: int
+    babies: int
+    giants: int
+    products: int
+    results: int
+
+
+def transform_steps(graph: Graph, node: Node) -> TransformSteps:
+    """What a ``LinearTransform`` takes, by its tables; terms of one place are one plaintext."""
+    if not isinstance(node.op, LinearTransform):
+        raise TypeError(f"{node} is not a linear transform")
+    rows, cols, rotations, _, weights, _ = (graph.constant(arg) for arg in node.args[1:])
+    kept = np.flatnonzero(weights)
+    rows, cols, rotations = rows[kept], cols[kept], rotations[kept]
+    babies = rotations % node.op.baby_steps if node.op.baby_steps else rotations
+    giants = rotations - babies
+    turned = _distinct(cols[babies != 0])
+    return TransformSteps(
+        turned,
+        _distinct(cols[babies != 0], babies[babies != 0]),
+        _distinct(rows[giants != 0], giants[giants != 0]),
+        _distinct(rows, cols, rotations),
+        _distinct(rows),
+    )
+
+
+def node_work(graph: Graph, node: Node, ring: RingWork) -> Work:
+    """The work of one node of a LEVELED graph."""
+    x = node.args[0].type
+    if not isinstance(x, CkksType) or x.level is None:
+        raise TypeError(f"{node} has no level: place levels first")
+    limbs, count = x.level + 1, x.count
+    match node.op:
+        case LinearTransform():
+            return ring.linear_transform(graph, node, limbs)
+        case RotateSlots() | Relinearise():
+            return ring.key_switch(limbs).times(count)
+        case Rescale():
+            return ring.rescale(limbs, x.parts).times(count)
+        case MultiplyCiphers():
+            return Work(products=2 * limbs * count)
+        case MultiplyPlain():
+            return Work(products=limbs * count * x.parts / 2) + _encoded(graph, node, limbs)
+        case AddPlainVectors():
+            return Work(products=limbs * count / 4) + _encoded(graph, node, limbs)
+        case AddCiphers() | SubtractCiphers():
+            return Work(products=limbs * count * x.parts / 4)
+        case _:
+            return Work()
+
+
+def _encoded(graph: Graph, node: Node, limbs: int) -> Work:
+    """Plaintext vectors; one number for all slots needs no encoding."""
+    vectors = graph.constant(node.args[1])
+    return Work(transforms=len(vectors) * limbs, encodings=len(vectors)) if vectors.shape[1] > 1 else Work()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCost:
+    """Milliseconds of each node by the name of its result, of all on one thread, and of the longest way through."""
+
+    nodes: Mapping[str, float]
+    total: float
+    critical_path: float
+
+
+def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
+    """What a LEVELED graph takes."""
+    ring = RingWork(parameters)
+    nodes = {
+        node.out.name: costs.milliseconds(node_work(graph, node, ring), parameters.ring_dim) for node in graph.nodes
+    }
+    ends: dict[str, float] = {}
+    for node in graph.nodes:
+        ends[node.out.name] = max((ends.get(arg.name, 0.0) for arg in node.args), default=0.0) + nodes[node.out.name]
+    return GraphCost(nodes, sum(nodes.values()), max(ends.values(), default=0.0))
+
+
+def makespan(graph: Graph, nodes: Mapping[str, float], threads: int) -> float:
+    """Milliseconds on several threads, each node on one: by the longest way first (Graham, 1969)."""
+    waiting, readers, after = _dependencies(graph, nodes)
+    ready = [(-after[name], name) for name, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < threads:
+            _, name = heapq.heappop(ready)
+            heapq.heappush(running, (now + nodes[name], name))
+        now, done = heapq.heappop(running)
+        for reader in readers.get(done, []):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, (-after[reader], reader))
+    return now
+
+
+def _dependencies(
+    graph: Graph, nodes: Mapping[str, float]
+) -> tuple[dict[str, int], dict[str, list[str]], dict[str, float]]:
+    """For each node: how many it waits for, who waits for it, and the cost of the longest way from it on."""
+    waiting, readers = dict.fromkeys(nodes, 0), {name: [n.out.name for n in r] for name, r in graph.consumers().items()}
+    for node in graph.nodes:
+        waiting[node.out.name] = len({arg.name for arg in node.args if arg.name in nodes})
+    after: dict[str, float] = {}
+    for node in reversed(graph.nodes):
+        name = node.out.name
+        after[name] = nodes[name] + max((after[reader] for reader in readers[name]), default=0.0)
+    return waiting, readers, after
+
+
+def _distinct(*columns: np.ndarray) -> int:  # type: ignore[type-arg] # integers of any kind
+    return len(set(zip(*(column.tolist() for column in columns), strict=True)))

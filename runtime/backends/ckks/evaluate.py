@@ -24,7 +24,7 @@ from enclair.runtime.limbs.compiled import Floats
 from enclair.runtime.limbs.workers import parallel_map
 from enclair.runtime.rns import elementwise, operations
 from enclair.runtime.rns.keys import EvaluationKeys
-from enclair.runtime.rns.ring import Ring, RingParameters
+from enclair.runtime.rns.ring import RingParameters, open_ring
 from enclair.runtime.rns.transforms import order
 from enclair.runtime.rns.wire import read_ciphertexts, write_ciphertexts
 
@@ -56,7 +56,7 @@ class CkksEvaluator:
         self, parameters: RingParameters, keys: EvaluationKeys, *, plaintext_bytes: int = PLAINTEXT_BYTES
     ) -> None:
         """Make the tables of the ring; keys are brought to it when they are first needed."""
-        self.ring = Ring(parameters.ring_dim, parameters.primes, parameters.digit_size)
+        self.ring = open_ring(parameters.ring_dim, parameters.primes, parameters.digit_size)
         self.counts = Counts()
         self._keys = KeyRing(parameters, keys, self.ring)
         self._key_id = keys.key_id

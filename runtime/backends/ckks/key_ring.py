@@ -16,7 +16,7 @@ class KeyRing:
     def __init__(self, parameters: RingParameters, keys: EvaluationKeys, ring: Ring) -> None:
         self._tables = switch_tables(parameters, ring)
         self._slots = ring.ring_dim // 2
-        self._given = {steps % self._slots: key for steps, key in keys.rotations.items()}
+        self._given, self._names = keys.rotations, {steps % self._slots: steps for steps in keys.rotations}
         self._relinearisation = keys.relinearisation
         self._brought: dict[int | None, Floats] = {}
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class KeyRing:
         self.check({steps})
         with self._lock:
             if steps not in self._brought:
-                self._brought[steps] = bring_key(self._given[steps], self._tables, f"rotation {steps}")
+                self._brought[steps] = bring_key(self._given[self._names[steps]], self._tables, f"rotation {steps}")
             return self._brought[steps]
 
     def check(self, steps: set[int]) -> None:
@@ -41,11 +41,11 @@ class KeyRing:
         Raises:
             MissingKeyError: for some there is none.
         """
-        missing = sorted({s % self._slots for s in steps} - {0} - set(self._given))
+        missing = sorted({s % self._slots for s in steps} - {0} - set(self._names))
         if missing:
             raise MissingKeyError(
                 f"rotations by {', '.join(map(str, missing))} need keys, got keys for"
-                f" {', '.join(map(str, sorted(self._given))) or 'none'}: make keys for this program"
+                f" {', '.join(map(str, sorted(self._names))) or 'none'}: make keys for this program"
             )
 
     def relinearisation(self) -> Floats:

@@ -16,7 +16,7 @@ import numpy as np
 
 from enclair.compiler.approx.budget import Place, share_out, smallest_tolerance
 from enclair.compiler.approx.certificates import METHOD
-from enclair.compiler.approx.domains import Domain, domain_of
+from enclair.compiler.approx.domains import Domain, Seen, domain_of
 from enclair.compiler.approx.fits import Fit, check_domain
 from enclair.compiler.approx.functions import facts_of
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
@@ -36,8 +36,9 @@ from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.fold_prescale import FoldPrescale
 from enclair.compiler.passes.fold_products import FoldProducts
 from enclair.compiler.passes.lower_averages import LowerAverages
+from enclair.compiler.passes.lower_clips import LowerClips
 from enclair.compiler.passes.lower_maxima import LowerMaxima
-from enclair.compiler.passes.lower_normalisations import LowerNormalisations
+from enclair.compiler.passes.lower_normalisations import LowerNormalisations, Shift
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import run_passes
@@ -53,9 +54,16 @@ ON_CIPHERTEXTS = (Conv, ConvTranspose, MatMul, Mul, Polynomial, *MOVES, *SUMS)
 """What needs no approximation."""
 SAFETY = 2.0
 """The bound on the outputs is the largest gap on the calibration data times this."""
-MOST_ATTEMPTS = 8
+MOST_ATTEMPTS = 10
+MOST_BUDGET = 8.0
+"""Certified errors may sum up to this many tolerances, as they hardly ever align; the measured gap may not."""
+LEAST_STEP = 1.3
+"""Ratio of a sum of errors that fails to one that holds at which the search ends."""
+LEAST_BUDGET = 1e-5
 MOST_SPREAD = 12.0
-"""Rows of a softmax whose maxima differ by more than this have them subtracted: their sums differ by exp(12)."""
+"""Rows of a softmax whose sums differ by more than exp(12) have their maxima subtracted."""
+WORTH_A_LEVEL = 2.0
+"""What subtracting the means must take off the spread: it needs a level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +155,18 @@ def approximate(
         raise CompileError(f"tolerance must be positive, got {tolerance}")
     lowered = lower(graph, samples)
     _check_supported(lowered)
-    places = _places(lowered, samples, margin, input_ranges or {})
     wanted = [run(graph, sample) for sample in samples] if references is None else references
-    return _Search(lowered, places, samples, wanted, tolerance).run()
+
+    def search(form: Graph) -> Approximated:
+        return _Search(form, _places(form, samples, margin, input_ranges or {}), samples, wanted, tolerance).run()
+
+    try:
+        return search(lowered)
+    except CompileError:
+        clipless = run_passes(lowered, (LowerClips(), *LOWER), dumped=False)
+        if clipless == lowered:
+            raise
+        return search(clipless)
 
 
 def lower(graph: Graph, samples: Samples) -> Graph:
@@ -157,20 +174,37 @@ def lower(graph: Graph, samples: Samples) -> Graph:
     return run_passes(graph, (LowerNormalisations(_shifts(graph, samples)), *LOWER))
 
 
-def _shifts(graph: Graph, samples: Samples) -> dict[str, float]:
-    """What to subtract for each softmax: the largest value seen, unless some row's maximum is far below it."""
-    tops: dict[str, tuple[float, float]] = {}
+def _shifts(graph: Graph, samples: Samples) -> dict[str, Shift]:
+    """What to subtract for each softmax, by what it does to the sums seen on the samples."""
+    seen: dict[str, list[Array]] = {}
 
     def observe(node: Node, args: tuple[Array, ...], _: Array) -> None:
         if isinstance(node.op, Softmax):
-            rows = args[0].max(axis=node.op.axis)
-            low, high = tops.get(node.out.name, (np.inf, -np.inf))
-            tops[node.out.name] = min(low, float(rows.min())), max(high, float(rows.max()))
+            rows = np.moveaxis(args[0], node.op.axis, -1).reshape(-1, args[0].shape[node.op.axis])
+            seen.setdefault(node.out.name, []).append(rows)
 
     if any(isinstance(node.op, Softmax) for node in graph.nodes):
         for sample in samples:
             run(graph, sample, observe)
-    return {name: high for name, (low, high) in tops.items() if high - low <= MOST_SPREAD}
+    shifts = {name: _shift(np.concatenate(rows)) for name, rows in seen.items()}
+    return {name: shift for name, shift in shifts.items() if shift is not None}
+
+
+def _shift(rows: Array) -> Shift | None:
+    """One number when that leaves sums of like sizes; the means too when that takes much off their spread; or None."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    plain, by_mean = _spread(rows), _spread(centred)
+    if min(plain, by_mean) > MOST_SPREAD:
+        return None
+    mean = by_mean < plain - WORTH_A_LEVEL
+    return Shift(float((centred if mean else rows).max()), mean)
+
+
+def _spread(rows: Array) -> float:
+    """How far apart the logarithms of the rows' sums of powers are."""
+    tops = rows.max(axis=1, keepdims=True)
+    logs = np.log(np.exp(rows - tops).sum(axis=1)) + tops[:, 0]
+    return float(logs.max() - logs.min())
 
 
 def _check_supported(graph: Graph) -> None:
@@ -199,8 +233,9 @@ def _places(
     graph: Graph, samples: Samples, margin: float, input_ranges: Mapping[str, tuple[float, float]]
 ) -> tuple[Place, ...]:
     """Every activation with the interval it needs and the sensitivity of the outputs to it."""
-    seen = calibrate(graph, samples)
-    inputs = {value.name: seen[value.name].widened(margin) for value in graph.inputs}
+    each = [calibrate(graph, [sample]) for sample in samples] or [calibrate(graph, samples)]
+    seen = {name: Seen.of([ranges[name] for ranges in each]) for name in each[0]}
+    inputs = {value.name: seen[value.name].whole.widened(margin) for value in graph.inputs}
     inputs |= {name: Range(low, high) for name, (low, high) in input_ranges.items()}
     proven = proven_ranges(graph, inputs)
     nodes = [node for node in graph.nodes if facts_of(node.op) is not None]
@@ -209,7 +244,7 @@ def _places(
 
 
 def _place(
-    node: Node, proven: Mapping[str, Range], seen: Mapping[str, Range], margin: float, moved: Mapping[str, float]
+    node: Node, proven: Mapping[str, Range], seen: Mapping[str, Seen], margin: float, moved: Mapping[str, float]
 ) -> Place:
     facts, arg = facts_of(node.op), node.args[0].name
     if facts is None:
@@ -240,24 +275,26 @@ class _Search:
             CompileError: none does.
         """
         best: Approximated | None = None
-        budget, smallest = self.tolerance, np.inf
+        budget, holding, failing, smallest = self.tolerance, 0.0, MOST_BUDGET * self.tolerance, np.inf
         for _ in range(MOST_ATTEMPTS):
-            fits = share_out(self.places, budget) if self.places else ()
-            if fits is None:
+            found = self._within(budget)
+            smallest = min(smallest, np.inf if found is None else found.bound)
+            if found is not None and found.bound <= self.tolerance:
+                best = found if best is None or _cost(found) < _cost(best) else best
+                holding = budget
+            else:
+                failing = budget
+            if not self.places or failing < LEAST_STEP * holding or failing < LEAST_BUDGET * self.tolerance:
                 break
-            found = self._approximated(fits)
-            smallest = min(smallest, found.bound)
-            holds = found.bound <= self.tolerance
-            if best is not None and not (holds and _cost(found) < _cost(best)):
-                break
-            best = found if holds else None
-            room = self.tolerance / max(found.bound, 1e-300)
-            if not self.places or (holds and room < 1.5):
-                break
-            budget *= min(0.8 * room, 16.0) if holds else max(0.5 * room, 1e-3)
+            budget = (holding * failing) ** 0.5 if holding else failing / 4
         if best is None:
             raise CompileError(self._unreachable(smallest))
         return best
+
+    def _within(self, budget: float) -> Approximated | None:
+        """With errors that sum up to the budget; None when no fits reach that."""
+        fits = share_out(self.places, budget) if self.places else ()
+        return None if fits is None else self._approximated(fits)
 
     def _approximated(self, fits: Sequence[Fit]) -> Approximated:
         named = {place.name: fit for place, fit in zip(self.places, fits, strict=True)}
@@ -293,5 +330,7 @@ def _gap(graph: Graph, sample: Mapping[str, Array], wanted: Mapping[str, Array])
     """The largest difference to the reference; infinite when a polynomial overflows."""
     with np.errstate(all="ignore"):
         result = run(graph, sample)
-    gaps = [float(np.abs(result[v.name] - np.asarray(wanted[v.name], np.float64)).max(initial=0)) for v in graph.outputs]
+    gaps = [
+        float(np.abs(result[v.name] - np.asarray(wanted[v.name], np.float64)).max(initial=0)) for v in graph.outputs
+    ]
     return max((gap if np.isfinite(gap) else np.inf for gap in gaps), default=0.0)

@@ -27,17 +27,20 @@ class Place:
 def share_out(places: Sequence[Place], tolerance: float) -> tuple[Fit, ...] | None:
     """A fit for each place so that sum(sensitivity x error) <= tolerance; None when no fits reach that.
 
-    The sum of levels is as small as can be. What the tolerance then leaves lets every error grow by one factor, and
-    each place takes the fewest products for it.
+    The sum of levels is as small as can be. What the tolerance then leaves goes to all places in equal parts, and
+    each takes the fewest products for its part.
     """
     options = [_options(place, NEGLIGIBLE * tolerance / len(places)) for place in places]
-    chosen = _fewest_levels([[(o.levels, p.sensitivity * o.error) for o in each] for p, each in zip(places, options, strict=True)], tolerance)
+    chosen = _fewest_levels(
+        [[(o.levels, p.sensitivity * o.error) for o in each] for p, each in zip(places, options, strict=True)],
+        tolerance,
+    )
     if chosen is None:
         return None
     fits = [each[at] for each, at in zip(options, chosen, strict=True)]
-    total = sum(place.sensitivity * fit.error for place, fit in zip(places, fits, strict=True))
-    slack = tolerance / total if total > 0 else 1.0
-    return tuple(_fewest_products(place, fit, slack) for place, fit in zip(places, fits, strict=True))
+    spent = [place.sensitivity * fit.error for place, fit in zip(places, fits, strict=True)]
+    spare = (tolerance - sum(spent)) / len(places)
+    return tuple(_fewest_products(place, fit, spare) for place, fit in zip(places, fits, strict=True))
 
 
 def smallest_tolerance(places: Sequence[Place]) -> tuple[float, str]:
@@ -76,6 +79,8 @@ def _fewest_levels(options: Sequence[Sequence[tuple[int, float]]], tolerance: fl
     return reached[min(good)][1] if good else None
 
 
-def _fewest_products(place: Place, fit: Fit, slack: float) -> Fit:
-    found = cheapest(place.op, place.domain.low, place.domain.high, fit.levels, fit.error * max(slack, 1.0))
+def _fewest_products(place: Place, fit: Fit, spare: float) -> Fit:
+    """The fit with the fewest products when the output may move by ``spare`` more; the degree is cut at its levels."""
+    error = fit.error + spare / place.sensitivity if place.sensitivity > 0 else inf
+    found = cheapest(place.op, place.domain.low, place.domain.high, fit.levels, error)
     return found if found is not None and found.products <= fit.products else fit

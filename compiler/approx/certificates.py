@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import ceil, cos, inf, log, pi, sqrt
 
 import numpy as np
@@ -37,7 +38,7 @@ FUNCTION_ROUNDING = 16 * ROUNDING
 """Relative error of ``exact_math`` and of numpy's functions, at most."""
 RELATIVE_STEP = 1.08
 """Ratio of the ends of the intervals on which relative errors are bounded."""
-RHOS = tuple(1 + 2.0**k for k in np.arange(-12, 9, 0.5))
+RHOS = tuple(1 + 2.0 ** (k / 2) for k in range(-24, 18))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,14 @@ def certified_error(op: Op, approximant: Approximant, low: float, high: float) -
 def _inverse_error(op: Reciprocal | Pow, approximant: Approximant, low: float, high: float) -> float:
     """Relative error for 1 / x, or for 1 / sqrt(x)."""
     power = 1 if isinstance(op, Reciprocal) else 2
-    far = max(abs(low), abs(high)) ** (1 / power)
+    far = max(abs(low), abs(high)) if power == 1 else sqrt(high)
     rounding = approximant.rounding * far + FUNCTION_ROUNDING
     residual = bounded(lambda x: x * approximant.function(x) ** power - 1, power * approximant.degree + 1, low, high)
     residual += power * rounding * (1 + residual)
     if power == 1:
         return residual
     upright = approximant.function(np.array([low]))[0] > 0 and residual < 1
-    return 1 - sqrt(1 - residual) if upright else inf
+    return 1.0 - sqrt(1.0 - residual) if upright else inf
 
 
 def _error(op: Op, approximant: Approximant, low: float, high: float, relative: bool) -> float:
@@ -84,7 +85,7 @@ def _geometric(low: float, high: float) -> tuple[tuple[float, float], ...]:
     """Parts whose ends differ by a small factor, of an interval without 0."""
     count = max(1, ceil(abs(log(high / low)) / log(RELATIVE_STEP)))
     ends = np.geomspace(low, high, count + 1)
-    return tuple(zip(ends.tolist(), ends[1:].tolist(), strict=False))
+    return tuple(pairwise(ends.tolist()))
 
 
 def _piece_error(op: Op, approximant: Approximant, piece: Piece) -> float:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil, inf, isfinite, prod
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from typing_extensions import assert_never
@@ -51,6 +51,8 @@ class Method(Enum):
 
 
 T = TypeVar("T")
+Iteration: TypeAlias = "Callable[[Op, float, float, int, int], Fit]"
+"""Makes a fit on an interval from a polynomial of a degree, with as many steps after it."""
 
 
 class Arithmetic(Protocol[T]):
@@ -127,11 +129,12 @@ class Fit:
             case Method.COMPOSITE:
                 return start + 1
             case Method.SQUARING:
-                return start << self.steps
+                return int(start << self.steps)
             case Method.GOLDSCHMIDT:
                 return ((start + 1) << self.steps) - 1
             case Method.NEWTON:
-                return start * 3**self.steps + (3**self.steps - 1) // 2
+                thrice = int(3**self.steps)
+                return start * thrice + (thrice - 1) // 2
             case _:
                 assert_never(self.method)
 
@@ -178,9 +181,9 @@ class Fit:
         Near 1: a value a little outside does no harm. 1000: it drowns everything that it is added to.
         """
         half, middle = (self.high - self.low) / 2, (self.low + self.high) / 2
-        inside = np.linspace(self.low, self.high, 1001)
+        inside = np.asarray(np.linspace(self.low, self.high, 1001), dtype=np.float64)
         with np.errstate(all="ignore"):
-            largest = np.abs(self(middle + stretch * half * np.linspace(-1, 1, 2001))).max()
+            largest = np.abs(self(np.asarray(middle + stretch * half * np.linspace(-1, 1, 2001)))).max()
             share = float(largest / max(float(np.abs(evaluate(self.op, inside)).max()), 1e-300))
         return share if isfinite(share) else inf
 
@@ -241,7 +244,8 @@ def check_domain(op: Op, low: float, high: float) -> None:
         need = "positive values" if facts.positive else "values on one side of 0"
         raise CompileError(
             f"{op!r} needs {need}, its argument ranges over [{low:.6g}, {high:.6g}]: "
-            "add a positive constant to it (an epsilon), or give calibration data and input ranges that keep it away from 0"
+            "add a positive constant to it (an epsilon), or give calibration data and input ranges "
+            "that keep it away from 0"
         )
 
 
@@ -281,13 +285,21 @@ def _reduced(op: Op, low: float, high: float, levels: int, error: float) -> Iter
     """Of each method the fewest products that reach the error."""
     for parity in _parities(op, low, high, levels):
         degrees = degrees_by_products(min(levels, ONE_POLYNOMIAL), parity)
-        yield from _least(lambda n, p=parity: _polynomial(op, low, high, n, p), degrees, error)
+        yield from _least(partial(_with_parity, op, low, high, parity), degrees, error)
     if FACTS[type(op)].homogeneous and low < 0 < high:
         for alpha, degrees in TABLE:
             if sum(degree.bit_length() for degree in degrees) + 1 <= levels and alpha < 32 * error:
                 yield composite(op, low, high, alpha, degrees)
     for make, start, steps in _iterations(op, levels):
-        yield from _least(lambda n, m=make, s=steps: m(op, low, high, n, s), degrees_by_products(start), error)
+        yield from _least(partial(_with_steps, make, op, low, high, steps), degrees_by_products(start), error)
+
+
+def _with_parity(op: Op, low: float, high: float, parity: Parity, degree: int) -> Fit:
+    return _polynomial(op, low, high, degree, parity)
+
+
+def _with_steps(make: Iteration, op: Op, low: float, high: float, steps: int, degree: int) -> Fit:
+    return make(op, low, high, degree, steps)
 
 
 @lru_cache(maxsize=64)
@@ -333,9 +345,6 @@ def _parities(op: Op, low: float, high: float, levels: int) -> tuple[Parity, ...
     if ratio >= NEARLY_SYMMETRIC:
         return (own,)
     return (Parity.ALL,) if levels > 7 else (own, Parity.ALL)
-
-
-Iteration = Callable[[Op, float, float, int, int], Fit]
 
 
 def _iterations(op: Op, levels: int) -> Iterator[tuple[Iteration, int, int]]:
@@ -424,8 +433,10 @@ def certified(fit: Fit) -> Fit:
     """The fit with its certified error; infinite where values overflow."""
     with np.errstate(all="ignore"):
         size = max(1.0, float(np.abs(fit(np.array([fit.low, fit.high]))).max()))
-        rounding = composed_rounding(fit.stages) * max(abs(fit.low), abs(fit.high)) if len(fit.stages) > 1 else (
-            fit.stages[0].rounding()
+        rounding = (
+            composed_rounding(fit.stages) * max(abs(fit.low), abs(fit.high))
+            if len(fit.stages) > 1
+            else (fit.stages[0].rounding())
         )
         rounding *= 1.0 if fit.method in (Method.MINIMAX, Method.COMPOSITE) else size * 4.0**fit.steps
         error = certified_error(fit.op, Approximant(fit, fit.degree, rounding), fit.low, fit.high)
@@ -436,4 +447,3 @@ def exact_degree(op: Op, low: float, high: float) -> int | None:
     """The degree of the function on the interval when it is a polynomial there; None when it is not."""
     only, *others = pieces(op, low, high)
     return None if others or only.magnitude is not None else only.degree
-

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import exp, hypot, inf, pi, sin, sqrt
 from typing import Any, TypeAlias
 
@@ -130,7 +131,7 @@ def pieces(op: Op, low: float, high: float) -> tuple[Piece, ...]:
     facts = FACTS[type(op)]
     joints = [joint for joint in facts.joints(op) if low < joint < high]
     ends = [low, *sorted(set(joints)), high]
-    return tuple(_piece(op, facts, *pair) for pair in zip(ends, ends[1:], strict=False))
+    return tuple(_piece(op, facts, *pair) for pair in pairwise(ends))
 
 
 def _piece(op: Op, facts: Facts, low: float, high: float) -> Piece:
@@ -257,4 +258,3 @@ FACTS: Mapping[type[Op], Facts] = {
     Reciprocal: Facts(magnitude=_reciprocal, nonzero=True, relative=True),
 }
 """The functions of one element that can be approximated."""
-

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -91,14 +92,15 @@ def _grid(ends: list[float], degree: int) -> Reals:
     """Ascending points, dense at the ends of every part."""
     count = DENSITY * (degree + 2)
     share = (1 - np.cos(np.linspace(0, np.pi, count))) / 2
-    parts = [low + (high - low) * share for low, high in zip(ends, ends[1:], strict=False)]
-    return np.unique(np.concatenate(parts))
+    parts = [low + (high - low) * share for low, high in pairwise(ends)]
+    return np.asarray(np.unique(np.concatenate(parts)), dtype=np.float64)
 
 
 def _exchange(problem: _Problem) -> Reals:
     """The coefficients of the powers."""
     chosen = _start(problem)
-    best, smallest = np.zeros(len(problem.powers)), np.inf
+    best: Reals = np.zeros(len(problem.powers))
+    smallest = np.inf
     for _ in range(MOST_EXCHANGES):
         solved, level = _levelled(problem, chosen)
         errors = problem.weights * (_value(problem, solved) - problem.values)
@@ -107,7 +109,7 @@ def _exchange(problem: _Problem) -> Reals:
             best, smallest = solved, largest
         if largest <= CONVERGED * level or largest < 1e-15:
             break
-        if (moved := _extrema(errors, len(chosen), chosen)) is None:
+        if (moved := _extrema(errors, len(chosen))) is None:
             break
         chosen = moved
     return best
@@ -141,7 +143,7 @@ def _levelled(problem: _Problem, chosen: NDArray[np.int64]) -> tuple[Reals, floa
         solved = np.linalg.solve(system, problem.values[chosen])
     except np.linalg.LinAlgError:
         solved = np.linalg.lstsq(system, problem.values[chosen], rcond=None)[0]
-    return solved[:-1], abs(float(solved[-1]))
+    return np.asarray(solved[:-1], dtype=np.float64), abs(float(solved[-1]))
 
 
 def _value(problem: _Problem, solved: Reals) -> Reals:
@@ -150,11 +152,11 @@ def _value(problem: _Problem, solved: Reals) -> Reals:
     return np.asarray(chebyshev.chebval(problem.grid, full))
 
 
-def _extrema(errors: Reals, count: int, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _extrema(errors: Reals, count: int) -> NDArray[np.int64] | None:
     """The largest error of each run of one sign; of too many runs the smallest at an end go. None when too few."""
     signs = np.where(errors >= 0, 1, -1)
     starts = np.concatenate([[0], np.nonzero(np.diff(signs))[0] + 1, [len(errors)]])
-    tops = [int(a + np.abs(errors[a:b]).argmax()) for a, b in zip(starts, starts[1:], strict=False)]
+    tops = [int(a + np.abs(errors[a:b]).argmax()) for a, b in pairwise(starts)]
     if len(tops) < count:
         return None
     sizes = np.abs(errors)

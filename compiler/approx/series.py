@@ -74,7 +74,11 @@ class Series:
 def interpolate(function: Real, degree: int, low: float = -1.0, high: float = 1.0) -> Series:
     """The polynomial that agrees with the function at the ``degree`` + 1 Chebyshev points of the interval."""
     half, middle = (high - low) / 2, (low + high) / 2
-    return Series(tuple(chebyshev.chebinterpolate(lambda t: function(middle + half * t), degree)), low, high)
+    points = np.cos((np.arange(degree + 1) + 0.5) * np.pi / (degree + 1))
+    values = function(middle + half * points)
+    weights = np.where(np.arange(degree + 1) == 0, 1.0, 2.0) / (degree + 1)
+    coefficients = weights * (chebyshev.chebvander(points, degree).T @ values)
+    return Series(tuple(coefficients.tolist()), low, high)
 
 
 def least_squares(function: Real, degree: int, low: float = -1.0, high: float = 1.0) -> Series:

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from enclair.compiler.approx.fits import Fit
-from enclair.compiler.approx.series import Series
+from enclair.compiler.approx.fits import Fit, InTheClear
+from enclair.compiler.approx.series import Reals, Series
 from enclair.compiler.ir.graph import Graph, Node, Rewriter, Value, rewrite
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg
 from enclair.compiler.ir.ops.polynomial import Polynomial
@@ -37,35 +37,39 @@ class ApproximateActivations:
         if fit is None:
             return None
         counted = _Counted()
-        fit.apply(counted, None)
+        fit.apply(counted, np.array(fit.low))
         return fit.apply(_InGraph(graph, node, counted.count), args[0])
 
 
-class _Counted:
-    """Arithmetic that counts the nodes it would make."""
+class _Counted(InTheClear):
+    """Arithmetic that counts the nodes that it would take."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def polynomial(self, series: Series, x: None) -> None:
+    def polynomial(self, series: Series, x: Reals) -> Reals:
         """One node."""
         self.count += 1
+        return super().polynomial(series, x)
 
-    def multiply(self, x: None, y: None) -> None:
+    def multiply(self, x: Reals, y: Reals) -> Reals:
         """One node."""
         self.count += 1
+        return super().multiply(x, y)
 
-    def times(self, x: None, factor: float) -> None:
+    def times(self, x: Reals, factor: float) -> Reals:
         """One node."""
         self.count += 1
+        return super().times(x, factor)
 
-    def plus(self, x: None, constant: float) -> None:
+    def plus(self, x: Reals, constant: float) -> Reals:
         """One node."""
         self.count += 1
+        return super().plus(x, constant)
 
 
 class _InGraph:
-    """Arithmetic that adds nodes; the last one gets the name of the node that is replaced."""
+    """Arithmetic that adds nodes; the last of them gets the name of the node that they replace."""
 
     def __init__(self, graph: Rewriter, node: Node, count: int) -> None:
         self.graph, self.node, self.left = graph, node, count

@@ -36,7 +36,7 @@ class LowerMaxima:
 def _visit(graph: Rewriter, node: Node, args: tuple[Value, ...]) -> Value | None:
     match node.op:
         case Maximum():
-            return _maximum(graph, node, *args, name=node.out.name)
+            return _maximum(graph, node, args[0], args[1], name=node.out.name)
         case Minimum():
             gap = graph.add(Relu(), graph.add(Sub(), *args, origin=node.origin), origin=node.origin)
             return graph.add(Sub(), args[0], gap, name=node.out.name, origin=node.origin)

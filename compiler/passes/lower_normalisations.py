@@ -21,23 +21,35 @@ from enclair.compiler.ir.types import TensorType
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """What is subtracted from every row before exp: one number, and perhaps the row's mean.
+
+    With the mean the sum of a row's n powers is never below n exp(-number), by Jensen's inequality.
+    """
+
+    number: float
+    mean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LowerNormalisations:
     """Exact but for float64's rounding. n is how many elements are normalised together.
 
-    Softmax(axis=a) %x              ->  %e = Exp() (%x - shift);  Mul() %e (Reciprocal() (ReduceSum(axes=(a,)) %e))
+    Softmax(axis=a) %x           ->  %e = Exp() (%x - shift);  Mul() %e (Reciprocal() (ReduceSum(axes=(a,)) %e))
     LayerNormalization(axis=a) %x %gamma %beta
-                                    ->  %c = %x - ReduceSum(%x) / n;  %r = Pow(exponent=-0.5) (ReduceSum(%c %c) / n + epsilon)
-                                        (%c gamma) %r + beta
-    GroupNorm(groups=g) %x ...      ->  the same on a Reshape of %x
+                                 ->  %c = %x - ReduceSum(%x) / n
+                                     %r = Pow(exponent=-0.5) (ReduceSum(%c %c) / n + epsilon)
+                                     (%c gamma) %r + beta
+    GroupNorm(groups=g) %x ...   ->  the same on a Reshape of %x
 
     gamma goes beside what is centred and not beside the result: the way through the root is the longer one.
-    ``shifts`` gives the number to subtract for a softmax, by the name of its result; of those that are not in it the
+    ``shifts`` says what to subtract for a softmax, by the name of its result; of those that are not in it the
     maximum of each row is subtracted.
     """
 
     produces: ClassVar[Stage] = Stage.TENSOR
 
-    shifts: Mapping[str, float] = field(default_factory=dict)
+    shifts: Mapping[str, Shift] = field(default_factory=dict)
 
     def __call__(self, graph: Graph) -> Graph:
         """The rewritten graph."""
@@ -61,9 +73,13 @@ class LowerNormalisations:
 
     def _softmax(self, graph: Rewriter, node: Node, axis: int, x: Value) -> Value:
         origin = node.origin
-        if node.out.name in self.shifts:
-            shift = graph.constant(f"{node.out.name}.shift", np.array(-self.shifts[node.out.name]))
-            shifted = graph.add(Add(), x, shift, origin=origin)
+        shift = self.shifts.get(node.out.name)
+        if shift is not None:
+            if shift.mean:
+                share = public_constant(graph, f"{node.out.name}.share", np.array(1 / _shape(x)[axis]))
+                x = graph.add(Sub(), x, _mean(graph, node, x, (axis,), share), origin=origin)
+            number = graph.constant(f"{node.out.name}.shift", np.array(-shift.number))
+            shifted = graph.add(Add(), x, number, origin=origin)
         else:
             shifted = graph.add(Sub(), x, graph.add(ReduceMax((axis,), True), x, origin=origin), origin=origin)
         powers = graph.add(Exp(), shifted, origin=origin)
@@ -72,9 +88,7 @@ class LowerNormalisations:
         return graph.add(Mul(), powers, inverse, name=node.out.name, origin=origin)
 
 
-def _standardised(
-    graph: Rewriter, node: Node, x: Value, axes: tuple[int, ...], epsilon: float, gamma: Array
-) -> Value:
+def _standardised(graph: Rewriter, node: Node, x: Value, axes: tuple[int, ...], epsilon: float, gamma: Array) -> Value:
     """gamma (x - mean) / sqrt(variance + epsilon)."""
     share = public_constant(graph, f"{node.out.name}.share", np.array(1 / prod(_shape(x)[axis] for axis in axes)))
     mean = _mean(graph, node, x, axes, share)

@@ -76,10 +76,23 @@ def gaps_table(gaps: dict[str, Any]) -> Table:
 def program_line(program: dict[str, Any]) -> str:
     """Parameters, bits and ciphertexts."""
     up, down = (sum(program[f"ciphertexts_{way}"]) for way in ("up", "down"))
+    numbers = full_numbers(program) if "scale_bits" in program else split_numbers(program)
+    return f"N = {program['ring_dim']}, {numbers};  {up} ciphertexts up, {down} down"
+
+
+def split_numbers(program: dict[str, Any]) -> str:
+    """Of a program of exact integers."""
     return (
-        f"N = {program['ring_dim']}, {program['limbs']} primes of {program['prime_bits']} bits, t of "
-        f"{'+'.join(map(str, program['log2_t']))} bits;  activations {program['activation_bits']} bits, weights "
-        f"{program['weight_bits']};  {up} ciphertexts up, {down} down"
+        f"{program['limbs']} primes of {program['prime_bits']} bits, t of {'+'.join(map(str, program['log2_t']))} bits;"
+        f"  activations {program['activation_bits']} bits, weights {program['weight_bits']}"
+    )
+
+
+def full_numbers(program: dict[str, Any]) -> str:
+    """Of a program of approximate reals."""
+    return (
+        f"{program['levels']} levels of {program['scale_bits']} bits on one of {program['first_bits']}, "
+        f"{program['digits']} digits;  {program['rotation_keys']} rotation keys"
     )
 
 
@@ -95,6 +108,6 @@ def costs_line(result: dict[str, Any]) -> str:
 
 def verdict(result: dict[str, Any]) -> str:
     """The last line."""
-    if "equal" not in result:
+    if "equal" not in result or "scale_bits" in result["program"]:
         return "the gap is within its bound" if result["ok"] else "the gap is BEYOND its bound"
     return "encrypted == fixed point, bit for bit" if result["equal"] else "NOT EQUAL: encrypted and fixed point differ"

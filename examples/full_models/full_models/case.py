@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from example_tools.encrypted import Job
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-3
@@ -33,7 +35,16 @@ class Case:
     def first(self, count: int) -> Case:
         """The same with so many inputs at most."""
         labels = None if self.labels is None else self.labels[:count]
-        return Case(self.model, self.samples, self.inputs[:count], labels, self.options)
+        return replace(self, inputs=self.inputs[:count], labels=labels)
+
+    def within(self, tolerance: float) -> Case:
+        """The same with another tolerance."""
+        return replace(self, options={**self.options, "tolerance": tolerance})
+
+    def job(self, mode: str) -> Job:
+        """To compile in a mode and to run; the input has the name that ``forward`` gives it."""
+        (name,) = inspect.signature(self.model.forward).parameters
+        return Job(self.model, {name: self.samples}, {name: self.inputs}, {"mode": mode, **self.options})
 
 
 def right(outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:

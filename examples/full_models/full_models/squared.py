@@ -26,8 +26,8 @@ from full_models.activations import Square
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "squared_denoiser.safetensors"
 STEPS = Schedule(steps=6000, rate=1e-3)
-RANGE_HU = (-1024.0, 3071.0)
-"""What the network is made for: a square grows, so that values beyond would be wrong by more than they are worth."""
+RANGE_HU = (-1200.0, 1800.0)
+"""What inputs are clipped to, noisy air to dense bone: polynomials are only right on the range they were trained on."""
 SPREAD = 3.0
 """A ReLU is fitted over so many standard deviations of what comes to it."""
 
@@ -131,9 +131,10 @@ def fine_tune(
     optimiser = torch.optim.Adam(model.parameters(), lr=schedule.rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, schedule.steps, eta_min=1e-6)
     for step in range(schedule.steps):
-        full, low = batch(pairs, random, schedule)
+        full, low = (images.clamp(*input_range()) for images in batch(pairs, random, schedule))
         error = (model(low) - full).abs()
-        loss = (error / noise_scale(low, full)).mean() + PENALTY * excess(model, extremes(random, schedule))
+        penalty = PENALTY * excess(model, extremes(random, schedule).clamp(*input_range()))
+        loss = (error / noise_scale(low, full)).mean() + penalty
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from full_models.case import Case, right
+from full_models.catalogue import MODELS
+from full_models.titles import TITLES
+
+pytestmark = pytest.mark.torch
+
+
+def test_every_model_has_a_title():
+    assert list(MODELS) == list(TITLES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_inputs_fit_the_model_and_are_no_samples(name):
+    case = MODELS[name](True)
+    with torch.no_grad():
+        outputs = case.model(torch.from_numpy(case.inputs[:2]))
+    assert len(outputs) == 2
+    assert case.inputs.dtype == case.samples.dtype == np.float32
+    assert case.options["tolerance"] == 1e-3
+    seen = {sample.tobytes() for sample in case.samples}
+    assert not any(each.tobytes() in seen for each in case.inputs)
+    assert len({each.tobytes() for each in case.inputs}) == len(case.inputs)
+
+
+def test_twenty_inputs_or_more_but_of_the_largest():
+    counts = {name: len(MODELS[name](True).inputs) for name in MODELS}
+    assert all(count >= 20 for name, count in counts.items() if not name.startswith("denoiser"))
+    assert min(counts.values()) >= 8
+
+
+def test_some_of_the_inputs():
+    case = MODELS["mlp"](True)
+    few = case.first(3)
+    assert (len(few.inputs), len(few.labels)) == (3, 3)
+    np.testing.assert_array_equal(few.samples, case.samples)
+
+
+def test_a_job_names_the_input_as_the_model_does():
+    case = Case(torch.nn.Linear(2, 1), np.zeros((3, 2), np.float32), np.ones((1, 2), np.float32))
+    job = case.within(0.5).job("full")
+    assert (list(job.samples), list(job.inputs)) == (["input"], ["input"])
+    assert job.options == {"mode": "full", "tolerance": 0.5}
+
+
+def test_what_is_classified_right():
+    assert right(np.array([[1.0, 2], [3, 0], [0, 1]]), np.array([1, 0, 0])) == pytest.approx(2 / 3)

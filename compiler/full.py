@@ -8,7 +8,7 @@ chosen so that the noise that is predicted on the calibration data fits in what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from enclair.compiler.approx.approximate import Approximated, approximate
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
+from enclair.compiler.ckks_parameters import MIN_SCALE_BITS, fitting_parameters
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.input_ranges import input_limits, with_declared
 from enclair.compiler.ir.graph import Array, Graph
@@ -26,20 +27,19 @@ from enclair.compiler.options import FullOptions, check_full_options
 from enclair.compiler.packing.slotted.pack import Packed, pack
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
 from enclair.compiler.parameters import MAX_MODULUS_BITS
-from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
 from enclair.compiler.passes.fold_constants import FoldConstants
-from enclair.compiler.passes.fold_polynomial_ranges import FoldPolynomialRanges
 from enclair.compiler.passes.pipeline import dump, run_passes
-from enclair.compiler.planner.ckks_choice import Chosen, choose, largest_scale
+from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
+from enclair.compiler.planner.ckks_costs import UnitCosts, makespan
 from enclair.compiler.planner.levels import LevelPlan
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of
 
 PREPARE = (FoldConstants(),)
-EXPAND = (FoldPolynomialRanges(), ExpandPolynomials())
 DEFAULT_SHARE = 1e-3
 """The tolerance, where none is given, as a part of the outputs' range."""
 APPROXIMATION_SHARE = 0.75
 """Of the tolerance, for the polynomials."""
+THREADS = (1, 2, 4, 8)
 PREDICTED_ON = 2
 """Calibration samples on which the noise is predicted."""
 
@@ -49,7 +49,7 @@ class _Candidate:
     """A program for one ring."""
 
     packed: Packed
-    chosen: Chosen
+    choice: CkksChoice
 
 
 def compile_full(
@@ -66,66 +66,60 @@ def compile_full(
         prepared, samples, wanted, APPROXIMATION_SHARE * tolerance, options.margin, options.input_ranges
     )
     dump("polynomials", approximated.graph)
-    candidate = _cheapest(approximated.graph, samples, tolerance - approximated.bound)
+    candidate = _cheapest(approximated, samples, tolerance, options)
     return _program(prepared, approximated, candidate, ranges, tolerance, largest, options)
 
 
-def _cheapest(graph: Graph, samples: Samples, room: float) -> _Candidate:
-    """The cheapest candidate: that of the smallest ring that has one, or of the next where values fill several
-    ciphertexts.
+def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, options: FullOptions) -> _Candidate:
+    """The cheapest candidate: that of the smallest ring that has one, or of the next ones while values fill several
+    ciphertexts and each is cheaper than the one before.
 
     Raises:
-        CompileError: there is none.
+        CompileError: there is none; says why not.
     """
     best: _Candidate | None = None
-    for candidate in _candidates(graph, samples, room):
-        if best is None or candidate.packed.milliseconds < best.packed.milliseconds:
-            best = candidate
-        if best is not candidate or not _has_many_ciphertexts(candidate):
-            break
+    refusals: list[str] = []
+    levels = 1
+    for ring_dim in sorted(MAX_MODULUS_BITS):
+        if not _can_hold(ring_dim, levels):
+            continue
+        try:
+            packed = pack(approximated.graph, ring_dim // 2, RotationCosts().at(ring_dim, levels + 1))
+            levels = max(levels, LevelPlan(run_passes(packed.server, TO_PRODUCTS, dumped=False)).depth)
+            if not _can_hold(ring_dim, levels):
+                continue
+            given = [run(packed.prologue, sample) for sample in samples[:PREDICTED_ON]]
+            candidate = Candidate(packed.server, given, packed.client)
+            choice = choose_for(candidate, tolerance - approximated.bound, UnitCosts(), options.margin)
+        except PackingError as error:
+            refusals.append(f"%{error.node} {error.reason}")
+        except CompileError as error:
+            refusals.append(str(error))
+        else:
+            if best is not None and best.choice.cost.total <= choice.cost.total:
+                break
+            best = _Candidate(packed, choice)
+            if all(layout.count == 1 for layout in packed.layouts.values()):
+                break
     if best is None:
-        raise CompileError(
-            f"{graph.name}: no ring dimension up to {max(MAX_MODULUS_BITS)} has the levels and the precision that the"
-            " model needs: ask for a larger tolerance, make activations cheaper (enclair.torch.polynomialise), or"
-            " compile with mode='split'"
-        )
+        raise CompileError(_refused(levels, refusals))
     return best
 
 
-def _candidates(graph: Graph, samples: Samples, room: float) -> Iterator[_Candidate]:
-    """By ring dimension, ascending: packing decides how many levels are needed, and so which rings can hold them."""
-    levels, failure = 1, None
-    for ring_dim in sorted(MAX_MODULUS_BITS):
-        if (loudest := largest_scale(ring_dim, levels, 2)) is None:
-            continue
-        try:
-            packed = pack(graph, ring_dim // 2, RotationCosts().at(ring_dim, loudest.levels + 1))
-        except PackingError as error:
-            failure = error
-            continue
-        server = run_passes(packed.server, EXPAND)
-        levels = max(levels, LevelPlan(server).depth)
-        if largest_scale(ring_dim, levels, 2) is None:
-            continue
-        given = [run(packed.prologue, sample) for sample in samples[:PREDICTED_ON]]
-        chosen = choose(server, ring_dim, given, _magnitude(server, given), room)
-        if chosen is not None:
-            yield _Candidate(packed, chosen)
-    if failure is not None:
-        raise CompileError(f"%{failure.node} {failure.reason}") from failure
+def _can_hold(ring_dim: int, levels: int) -> bool:
+    """Whether a ring has room for so many levels at the smallest scale."""
+    fits = fitting_parameters(levels, MIN_SCALE_BITS, MIN_SCALE_BITS + 1, ring_dim // 2)
+    return any(parameters.ring_dim == ring_dim for parameters in fits)
 
 
-def _magnitude(server: Graph, inputs: Sequence[Mapping[str, Array]]) -> float:
-    """The largest value of a PACKED graph."""
-    seen = [0.0]
-    for given in inputs:
-        run(server, given, lambda _, args, result: seen.append(float(np.abs(result).max(initial=0.0))))
-        seen += [float(np.abs(array).max(initial=0.0)) for array in given.values()]
-    return max(seen)
-
-
-def _has_many_ciphertexts(candidate: _Candidate) -> bool:
-    return any(layout.count > 1 for layout in candidate.packed.layouts.values())
+def _refused(levels: int, refusals: Sequence[str]) -> str:
+    if refusals:
+        return "; ".join(dict.fromkeys(refusals))
+    return (
+        f"the model takes {levels} levels, more than any ring dimension up to {max(MAX_MODULUS_BITS)} holds: ask for a"
+        " larger tolerance, replace activations by trained polynomials (enclair.torch.polynomialise), or compile with"
+        " mode='split'"
+    )
 
 
 def _program(
@@ -137,8 +131,8 @@ def _program(
     largest: float,
     options: FullOptions,
 ) -> Program:
-    packed, chosen = candidate.packed, candidate.chosen
-    dump("server", chosen.graph)
+    packed, choice = candidate.packed, candidate.choice
+    dump("server", choice.graph)
     inputs = tuple(
         InputSpec(
             value.name,
@@ -147,8 +141,8 @@ def _program(
         )
         for value in prepared.inputs
     )
-    round_ = Round(chosen.graph, packed.client, exchange_of(chosen.graph, packed.prologue, packed.client))
-    noise = chosen.prediction.bound
+    round_ = Round(choice.graph, packed.client, exchange_of(choice.graph, packed.prologue, packed.client))
+    noise = choice.error_bound
     facts: dict[str, Any] = {
         "mode": "full",
         "margin": options.margin,
@@ -158,9 +152,18 @@ def _program(
         "activations": [activation.facts() for activation in approximated.activations],
         "layouts": {name: repr(UnpackReals(layout)) for name, layout in packed.layouts.items()},
         "values": dict(packed.names),
+        "node_ms": dict(choice.cost.nodes),
+        "cost": _cost(choice),
         "ranges": {name: [range_.low, range_.high] for name, range_ in sorted(ranges.items())},
     }
     outputs = tuple(value.name for value in prepared.outputs)
     return Program(
-        prepared.name, chosen.parameters, inputs, outputs, packed.prologue, (round_,), approximated.graph, facts=facts
+        prepared.name, choice.parameters, inputs, outputs, packed.prologue, (round_,), approximated.graph, facts=facts
     )
+
+
+def _cost(choice: CkksChoice) -> dict[str, Any]:
+    """What a run is estimated to take."""
+    cost = choice.cost
+    spans = {str(threads): makespan(choice.graph, cost.nodes, threads) for threads in THREADS}
+    return {"server_ms": cost.total, "critical_ms": cost.critical_path, "threads_ms": spans, "calibrated": False}

@@ -21,8 +21,9 @@ from enclair.compiler.ir.types import CkksType
 from enclair.compiler.parameters import INSECURE, SECURE, ParameterError
 from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
 from enclair.compiler.passes.fold_polynomial_ranges import FoldPolynomialRanges
-from enclair.compiler.passes.pipeline import run_passes
+from enclair.compiler.passes.pipeline import Pass, run_passes
 from enclair.compiler.passes.place_levels import PlaceLevels
+from enclair.compiler.passes.sink_rescales import SinkRescales
 from enclair.compiler.planner.ckks_costs import GraphCost, UnitCosts, graph_cost
 from enclair.compiler.planner.ckks_noise import Prediction, Reals, noise_model, predict
 from enclair.compiler.planner.levels import LevelPlan
@@ -33,6 +34,11 @@ REFERENCE_BITS = 40
 SAMPLES = 4
 ROOM_BITS = 1
 """Values may be so many bits larger than the margin says before they outgrow their modulus."""
+
+
+def leveling(parameters: CkksParameters) -> tuple[Pass, ...]:
+    """The passes from PACKED to LEVELED."""
+    return PlaceLevels(parameters), SinkRescales()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ def choose_for(
     fewest = _bits(candidate, packed, levels, tolerance, margin)
     for bits in _larger(candidate.ring_dim, levels, *fewest):
         parameters = _cheapest(candidate, packed, levels, bits, costs, security)
-        leveled = run_passes(packed, [PlaceLevels(parameters)])
+        leveled = run_passes(packed, leveling(parameters))
         prediction, error_bound = _predicted(candidate, leveled, parameters)
         if error_bound <= tolerance:
             cost = graph_cost(leveled, parameters, costs)
@@ -138,7 +144,7 @@ def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, ma
         CompileError: more than primes can have.
     """
     reference = CkksParameters(candidate.ring_dim, levels, REFERENCE_BITS, MAX_PRIME_BITS, 1, INSECURE)
-    leveled = run_passes(packed, [PlaceLevels(reference)], dumped=False)
+    leveled = run_passes(packed, leveling(reference), dumped=False)
     _, error_bound = _predicted(candidate, leveled, reference)
     scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
     room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin)) + ROOM_BITS
@@ -190,7 +196,7 @@ def _cheapest(
             f"ring dimension {candidate.ring_dim} is too small for {levels} levels with scales of {bits[0]} bits and a"
             f" last prime of {bits[1]}: ask for a larger tolerance, or use polynomials of lower degree"
         )
-    shape = run_passes(packed, [PlaceLevels(fitting[0])], dumped=False)
+    shape = run_passes(packed, leveling(fitting[0]), dumped=False)
     return min(fitting, key=lambda parameters: graph_cost(shape, parameters, costs).total)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from enclair.compiler.approx.approximate import Approximated, approximate
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
-from enclair.compiler.ckks_parameters import MIN_SCALE_BITS, fitting_parameters
+from enclair.compiler.ckks_parameters import CkksParameters, is_even_cut
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.input_ranges import input_limits, with_declared
 from enclair.compiler.ir.graph import Array, Graph
@@ -26,7 +26,7 @@ from enclair.compiler.ir.reference import run
 from enclair.compiler.options import FullOptions, check_full_options
 from enclair.compiler.packing.slotted.pack import Packed, pack
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
-from enclair.compiler.parameters import MAX_MODULUS_BITS
+from enclair.compiler.parameters import MAX_MODULUS_BITS, ParameterError
 from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.pipeline import dump, run_passes
 from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
@@ -40,6 +40,7 @@ DEFAULT_SHARE = 1e-3
 APPROXIMATION_SHARE = 0.75
 """Of the tolerance, for the polynomials."""
 THREADS = (1, 2, 4, 8)
+SMALL_SCALES = (20, 24, 28, 32)
 PREDICTED_ON = 2
 """Calibration samples on which the noise is predicted."""
 
@@ -107,9 +108,17 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
 
 
 def _can_hold(ring_dim: int, levels: int) -> bool:
-    """Whether a ring has room for so many levels at the smallest scale."""
-    fits = fitting_parameters(levels, MIN_SCALE_BITS, MIN_SCALE_BITS + 1, ring_dim // 2)
-    return any(parameters.ring_dim == ring_dim for parameters in fits)
+    """Whether a ring has room for so many levels at a small scale; larger rings have no small primes."""
+    digits = [count for count in range(levels + 1, 0, -1) if is_even_cut(levels + 1, count)]
+    return any(_is_secure(ring_dim, levels, bits, count) for bits in SMALL_SCALES for count in digits)
+
+
+def _is_secure(ring_dim: int, levels: int, scale_bits: int, digits: int) -> bool:
+    try:
+        CkksParameters(ring_dim, levels, scale_bits, scale_bits + 1, digits)
+    except ParameterError:
+        return False
+    return True
 
 
 def _refused(levels: int, refusals: Sequence[str]) -> str:

@@ -66,7 +66,7 @@ def verify(
         inputs: by the model's input names, or one array for a model with one input; a leading axis that is a multiple
             of the one compiled for is run in turn.
         backend: of the last execution: ``bfv`` or ``ckks``, by the scheme if not given; ``simulated`` or ``clear``
-            which leave OpenFHE out.
+            leave OpenFHE out.
         per_layer: compare every value that the client decrypts, with the float model's too where it has one of that
             name.
         progress: called as the executions go on.

@@ -106,10 +106,12 @@ class FullExecutions:
         def record(node: Node, batch: Any) -> None:
             if node.out.name not in watched or not isinstance(node.out.type, CkksType) or node.out.type.parts != 2:
                 return
+            before = keys.error_bound if isinstance(keys, CkksSimulatedKeyHolder) else 0.0
             slots = keys.decrypt(session.evaluator.dump(batch), node.out.type)
             found.setdefault(node.out.name, []).append(slots)
             if isinstance(keys, CkksSimulatedKeyHolder):
                 self.bounds[node.out.name] = max(self.bounds.get(node.out.name, 0.0), keys.last_bound)
+                keys.error_bound = before
 
         return record
 

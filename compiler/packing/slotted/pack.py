@@ -53,9 +53,7 @@ class Packed:
     milliseconds: float
 
 
-def pack(
-    graph: Graph, slots: int, costs: RotationCosts | None = None, options: PackingOptions | None = None
-) -> Packed:
+def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: PackingOptions | None = None) -> Packed:
     """Pack a graph of tensors of reals whose only nonlinear ops are polynomials and products.
 
     Raises:
@@ -66,7 +64,8 @@ def pack(
     steps = regions.run()
     inputs = {value.name: shape_of(value) for value in graph.inputs}
     outputs = tuple(value.name for value in graph.outputs)
-    search = Search(steps, inputs, outputs, slots, costs or RotationCosts(), options.width, options.skews)
+    images = frozenset(regions.images)
+    search = Search(steps, inputs, outputs, slots, costs or RotationCosts(), images, options.width, options.skews)
     chosen = search.run()
     emitter = Emitter(search, chosen, Builder("server", list(regions.shapes)))
     server = emitter.run(tuple(inputs), outputs)

@@ -47,7 +47,8 @@ class SlotAxis:
         """The axis as one of ``extent / inner`` steps and one of ``inner`` steps; None where its digits forbid it."""
         if self.extent % inner:
             return None
-        outer, low, left = list(self.digits), [], inner
+        outer, left = list(self.digits), inner
+        low: list[Digit] = []
         while left > 1:
             extent, slot_step, cipher_step = outer.pop()
             if left % extent == 0:
@@ -70,7 +71,8 @@ class SlotAxis:
 class Slotted:
     """Elements at sums of positions along axes, ``offset`` slots on, modulo ``period``, repeated every ``period``.
 
-    The axes enumerate the flat tensor in any order; ``period`` divides ``slots``.
+    The axes enumerate the flat tensor; they are kept in C order, without those of one step. ``period`` divides
+    ``slots``.
     """
 
     shape: tuple[int, ...]
@@ -78,6 +80,10 @@ class Slotted:
     offset: int
     period: int
     slots: int
+
+    def __post_init__(self) -> None:
+        kept = sorted((axis for axis in self.axes if axis.extent > 1), key=lambda axis: -axis.element)
+        object.__setattr__(self, "axes", tuple(kept))
 
     @property
     def partial(self) -> bool:
@@ -122,7 +128,7 @@ class Slotted:
 
     def refined(self, split: tuple[int, ...]) -> list[SlotAxis] | None:
         """Axes of which none straddles two groups of a split; None where digits forbid it."""
-        cuts = [prod(split[i:]) for i in range(1, len(split)) if 1 < prod(split[i:])]
+        cuts = [prod(split[i:]) for i in range(1, len(split)) if prod(split[i:]) > 1]
         refined = [axis for axis in self.axes if axis.extent > 1]
         for cut in cuts:
             parts: list[SlotAxis] = []
@@ -141,19 +147,20 @@ class Slotted:
         """The same ciphertexts under another shape of the same flat order."""
         return replace(self, shape=shape)
 
-    def transposed(self, perm: tuple[int, ...]) -> Slotted | None:
-        """The same ciphertexts as the transpose of the tensor; None where axes straddle."""
-        refined = self.refined(self.shape)
-        if refined is None:
+    def reordered(self, shape_in: tuple[int, ...], shape: tuple[int, ...], new: NDArray[np.int64]) -> Slotted | None:
+        """The same ciphertexts as the tensor of ``shape`` that has element i at flat position new[i].
+
+        None where that moves no axis of ``shape_in`` as a whole.
+        """
+        if (refined := self.refined(shape_in)) is None:
             return None
-        shape = tuple(self.shape[axis] for axis in perm)
-        moved = []
-        for axis in refined:
-            old = next(d for d in range(len(self.shape)) if prod(self.shape[d + 1 :]) <= axis.element < prod(self.shape[d:]))
-            new = perm.index(old)
-            inner = axis.element // prod(self.shape[old + 1 :])
-            moved.append(replace(axis, element=inner * prod(shape[new + 1 :])))
-        return replace(self, shape=shape, axes=tuple(moved))
+        total = np.zeros(1, dtype=np.int64)
+        axes = []
+        for axis in sorted(refined, key=lambda axis: -axis.element):
+            element = int(new[axis.element])
+            axes.append(replace(axis, element=element))
+            total = np.add.outer(total, np.arange(axis.extent) * element).reshape(-1)
+        return replace(self, shape=shape, axes=tuple(axes)) if np.array_equal(total, new) else None
 
 
 def _joined(axes: list[SlotAxis]) -> Positions:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, log2
 
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step
+from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 
 
 def arguments(step: Step) -> tuple[str, ...]:
     """The values that a step reads."""
     if isinstance(step, AffineStep):
         return tuple(name for name, _ in step.terms)
-    return (step.argument,) if isinstance(step, PolynomialStep) else (step.left, step.right)
+    return (step.argument,) if isinstance(step, PolynomialStep | WindowStep) else (step.left, step.right)
 
 
 def levels_of(step: Step) -> int:
@@ -21,6 +21,8 @@ def levels_of(step: Step) -> int:
         return max(1, ceil(log2(len(step.op.coefficients))))
     if isinstance(step, ProductStep):
         return 1
+    if isinstance(step, WindowStep):
+        return 0
     return 0 if all(map_.is_identity for _, map_ in step.terms) else 1
 
 

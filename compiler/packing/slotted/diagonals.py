@@ -260,6 +260,13 @@ class Transform:
             self._entries[at] = _entries(term[number], *positions, self.periods.source)
         return self._entries[at]
 
+    def _sets_of(self, term: Term, number: int) -> Sets:
+        """The rotations of a factor; those of a full matrix without looking at its entries."""
+        factor = term[number]
+        if factor.nnz < factor.shape[0] * factor.shape[1] or factor.nnz < _FEW:
+            return _sets(self.entries(term, number), self.periods.source)
+        return _full_sets(self._parts.source[number], self._parts.target[number], self.periods.source)
+
     def split_terms(self) -> tuple[Term, ...]:
         """The terms with factors along which both layouts are sums."""
         return self._parts.map.terms
@@ -273,7 +280,7 @@ class Transform:
             wide = widest(term)
             for number in range(len(term)):
                 if (id(term[number]), number) not in sets:
-                    sets[id(term[number]), number] = _sets(self.entries(term, number), period)
+                    sets[id(term[number]), number] = self._sets_of(term, number)
             rest: Sets = {(0, 0): 1}
             for number in range(len(term)):
                 if number != wide:
@@ -316,6 +323,13 @@ def _sets(entries: Entries, period: int) -> Sets:
     return found
 
 
+def _full_sets(source: Positions, target: Positions, period: int) -> Sets:
+    """The rotations from every position of a source to every position of a target."""
+    reads = {int(c): _bits(source[1][source[0] == c] % period, period) for c in np.unique(source[0])}
+    writes = {int(c): _bits(-target[1][target[0] == c] % period, period) for c in np.unique(target[0])}
+    return {(row, col): _sums(a, b, period) for row, b in writes.items() for col, a in reads.items()}
+
+
 def _bits(numbers: Numbers, period: int) -> int:
     flags = np.zeros(period, dtype=np.uint8)
     flags[numbers] = 1
@@ -344,6 +358,8 @@ def _reduced(bits: int, extent: int, modulus: int) -> int:
     return total
 
 
+_FEW = 64
+"""Entries that are sorted faster than sets are added."""
 _RADIX = 1 << 20
 """Above every rotation."""
 _MOST_CIPHERS = 1 << 20
@@ -419,9 +435,9 @@ class _Collector:
                 self.made.append(self._sum(parts))
         terms, vectors = terms or [(0, 0, 0, 0, 0.0)], self.made or [np.zeros(self.periods.tile)]
         rows, cols, rotations, which, weights = zip(*terms, strict=True)
-        integers = (np.array(column, dtype=np.int64) for column in (rows, cols, rotations, which))
         whole = np.tile(np.stack(vectors), self.periods.slots // self.periods.tile)
-        return Diagonals(*integers, np.array(weights), whole)
+        row, col, rotation, number = (np.array(column, dtype=np.int64) for column in (rows, cols, rotations, which))
+        return Diagonals(row, col, rotation, number, np.array(weights), whole)
 
     def _shared(self, part: _Part) -> int:
         """The number of a vector that all parts with the same patterns have."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from math import prod
 
 import numpy as np
 
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 from enclair.compiler.ir.layouts import Layout
-from enclair.compiler.ir.ops.ciphers import AddCiphers, SelectCiphers
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers
 from enclair.compiler.ir.ops.ckks import (
     AddPlainVectors,
     EvaluatePolynomial,
@@ -24,9 +23,9 @@ from enclair.compiler.ir.slot_layouts import Slotted
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.packing.slotted.diagonals import Diagonals, Source
 from enclair.compiler.packing.slotted.lowering import Lowered
-from enclair.compiler.packing.slotted.maps import LinearMap
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step
-from enclair.compiler.packing.slotted.search import Chosen, Search, summed_layout
+from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
+from enclair.compiler.packing.slotted.search import Chosen, Search
+from enclair.compiler.packing.slotted.window_sums import window_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +75,27 @@ class Emitter:
             return self._affine(step)
         if isinstance(step, PolynomialStep):
             return self._polynomial(step)
-        return self._product(step)
+        return self._window(step) if isinstance(step, WindowStep) else self._product(step)
 
-    def _affine(self, step: AffineStep) -> Emitted:
+    def _window(self, step: WindowStep) -> Emitted:
+        x = self.values[step.argument]
+        found = window_sums(step.map, x.layout) if isinstance(x.layout, Slotted) else None
+        if found is None or found.layout != self.chosen.layouts[step.out]:
+            return self._affine(step)
+        total = self._rotated_sums(x.cipher, found.doubled)
+        for distances in found.added:
+            self.rotations |= set(distances)
+            rotated = [self.builder.add(RotateSlots(steps), total) for steps in distances]
+            total = self._summed([total, *rotated])
+        return Emitted(total, found.layout, 0.0)
+
+    def _affine(self, step: AffineStep | WindowStep) -> Emitted:
         target = self.chosen.layouts[step.out]
         if not isinstance(target, Slotted):
             raise TypeError(f"{step.out} has a layout that only a client can make: {target}")
         costs = self.search.costs_of(step)
         parts = [
-            (self.search.lowerings.lower(map_, self.values[name].layout, target, costs), self.values[name])
+            (self.search.lowered(name, map_, self.values[name].layout, target, costs), self.values[name])
             for name, map_ in step.terms
         ]
         lowered = sorted(((one, value) for one, value in parts if one is not None), key=lambda part: part[0].sums)
@@ -158,7 +169,7 @@ class Emitter:
             moved = self._rotated_sums(self._transform(lowered, value, step.origin), lowered.sums)
             operands.append(Emitted(moved, common, value.unheld if lowered.transform is None else 0.0))
         made = self.builder.add(MultiplyCiphers(), operands[0].cipher, operands[1].cipher, origin=step.origin)
-        summed = summed_layout(common, step)
+        summed = self.search.summed(common, step)
         if summed is None:
             raise TypeError(f"{step.out} cannot be summed in {common}")
         made = self._rotated_sums(self._over_ciphers(made, summed.ciphers), summed.rotations)
@@ -181,8 +192,6 @@ class Emitter:
         return value
 
     def _concat(self, first: Value, second: Value) -> Value:
-        from enclair.compiler.ir.ops.ciphers import ConcatCiphers
-
         return self.builder.add(ConcatCiphers(), first, second)
 
     def _select(self, value: Value, start: int, stop: int) -> Value:
@@ -200,8 +209,3 @@ def spread_reals(layout: Layout, tensor: Array) -> Array:
     index = layout.index()
     flat = np.asarray(tensor, dtype=np.float64).reshape(-1)
     return np.where(index >= 0, flat[np.maximum(index, 0)], 0.0)
-
-
-def products_of(maps: Mapping[str, LinearMap]) -> int:
-    """Nonzeros of some maps."""
-    return sum(prod(map_.split_out) for map_ in maps.values())

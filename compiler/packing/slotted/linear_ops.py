@@ -74,35 +74,48 @@ def affine_op(graph: Graph, node: Node) -> AffineOp | None:
 
 def _alone(op: Op, shape: Shape, out: Shape) -> tuple[LinearMap, Array | None] | None:
     """Ops of one argument."""
+    if isinstance(op, Pad):
+        return _padding(op, shape, out)
+    made = _moved(op, shape, out) or _summed(op, shape, out)
+    return None if made is None else (made, None)
+
+
+def _moved(op: Op, shape: Shape, out: Shape) -> LinearMap | None:
+    """Ops that move elements, or change their sign."""
     match op:
         case Reshape():
-            return identity_map(shape, out), None
+            return identity_map(shape, out)
         case Neg():
-            return identity_map(shape, out).times(-1.0), None
+            return identity_map(shape, out).times(-1.0)
         case Transpose():
             order = np.arange(prod(shape)).reshape(shape).transpose(op.perm).reshape(-1)
-            return _selection(order, shape, out), None
+            return _selection(order, shape, out)
         case Slice():
-            return along_axes(shape, out, [_picks(range(*bounds), n) for bounds, n in _bounds(op, shape)]), None
+            return along_axes(shape, out, [_picks(range(*bounds), n) for bounds, n in _bounds(op, shape)])
         case Gather():
             picks = [identity(n) for n in shape]
             picks[op.axis] = _picks(op.indices, shape[op.axis])
-            return along_axes(shape, out, picks), None
+            return along_axes(shape, out, picks)
         case Resize():
             repeats = [_picks(np.repeat(np.arange(n), f), n) for n, f in zip(shape, op.factors, strict=True)]
-            return along_axes(shape, out, repeats), None
+            return along_axes(shape, out, repeats)
         case Expand():
-            return expansion(shape, out), None
-        case Pad():
-            return _padding(op, shape, out)
+            return expansion(shape, out)
         case DepthToSpace():
-            return _depth_to_space(op, shape, out), None
+            return _depth_to_space(op, shape, out)
         case SpaceToDepth():
-            return _space_to_depth(op, shape, out), None
+            return _space_to_depth(op, shape, out)
+        case _:
+            return None
+
+
+def _summed(op: Op, shape: Shape, out: Shape) -> LinearMap | None:
+    """Ops that add elements."""
+    match op:
         case ReduceSum() | ReduceMean():
-            return _reduction(op, shape, out), None
+            return _reduction(op, shape, out)
         case SumPool() | AveragePool():
-            return _pool(op, shape, out), None
+            return _pool(op, shape, out)
         case _:
             return None
 
@@ -245,6 +258,11 @@ def _axis_tap(extent: int, out: int, stride: int, dilation: int, pad: int, tap: 
     return _picks(np.arange(out) * stride + tap * dilation - pad, extent)
 
 
+def _at_tap(weights: Array, tap: tuple[int, ...]) -> Array:
+    """(outputs, inputs) of weights (outputs, inputs, *kernel)."""
+    return np.asarray(np.moveaxis(weights, (0, 1), (-2, -1))[tap])
+
+
 def _channel_factor(weights: Array, groups: int) -> Matrix:
     """(outputs, inputs) of one tap, from weights (outputs, inputs / groups)."""
     per_group = weights.reshape(groups, -1, weights.shape[1])
@@ -259,7 +277,7 @@ def _convolution(op: Conv, weights: Array, shape: Shape, out: Shape) -> LinearMa
     ]
     batch, terms = identity(shape[0]), []
     for tap in product(*map(range, weights.shape[2:])):
-        channels = _channel_factor(weights[(slice(None), slice(None), *tap)], op.groups)
+        channels = _channel_factor(_at_tap(weights, tap), op.groups)
         terms.append((batch, channels, *(axis[at] for axis, at in zip(axes, tap, strict=True))))
     return LinearMap(shape, out, tuple(_nonzero(terms)))
 
@@ -274,9 +292,10 @@ def _transposed_convolution(op: ConvTranspose, weights: Array, shape: Shape, out
     ]
     batch, terms = identity(shape[0]), []
     for tap in product(*map(range, weights.shape[2:])):
-        at_tap = weights[(slice(None), slice(None), *tap)]
+        at_tap = _at_tap(weights, tap)
         by_group = at_tap.reshape(op.groups, -1, at_tap.shape[1]).swapaxes(1, 2).reshape(-1, shape[1] // op.groups)
-        terms.append((batch, _channel_factor(by_group, op.groups), *(axis[at] for axis, at in zip(axes, tap, strict=True))))
+        channels = _channel_factor(by_group, op.groups)
+        terms.append((batch, channels, *(axis[at] for axis, at in zip(axes, tap, strict=True))))
     return LinearMap(shape, out, tuple(_nonzero(terms)))
 
 

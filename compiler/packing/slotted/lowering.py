@@ -46,19 +46,30 @@ class Lowerings:
     costs: RotationCosts
     _found: dict[tuple[int, Source, Slotted, RotationCosts], Lowered | None] = field(default_factory=dict)
     _maps: list[LinearMap] = field(default_factory=list)
+    _in_place: dict[tuple[int, Slotted], Slotted | None] = field(default_factory=dict)
     _keys: dict[tuple[int, Source, Slotted], tuple[Transform, Keys] | None] = field(default_factory=dict)
 
-    def lower(self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts) -> Lowered | None:
-        """The cheapest form; None where the layouts do not allow any."""
+    def lower(
+        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, *, clean: bool = True
+    ) -> Lowered | None:
+        """The cheapest form; None where the layouts do not allow any. Only what is ``clean`` is passed on as it is."""
+        if clean and isinstance(source, Slotted) and self.in_place(map_, source) == target:
+            return FREE
         at = (id(map_), source, target, costs)
         if at not in self._found:
             self._maps.append(map_)  # keeps its id from being used again
             self._found[at] = self._lower(map_, source, target, costs)
         return self._found[at]
 
+    def in_place(self, map_: LinearMap, source: Slotted) -> Slotted | None:
+        """The layout that a value has already as its own reordering; None for other maps."""
+        at = (id(map_), source)
+        if at not in self._in_place:
+            self._maps.append(map_)
+            self._in_place[at] = _in_place(map_, source)
+        return self._in_place[at]
+
     def _lower(self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts) -> Lowered | None:
-        if isinstance(source, Slotted) and map_.is_identity and source.viewed(target.shape) == target:
-            return FREE
         if (found := self._transform(map_, source, target)) is None:
             return None
         transform, keys = found
@@ -75,3 +86,10 @@ class Lowerings:
             transform = None if found is None else Transform(map_, source, target, found)
             self._keys[at] = None if transform is None else (transform, transform.keys())
         return self._keys[at]
+
+
+def _in_place(map_: LinearMap, source: Slotted) -> Slotted | None:
+    if map_.is_identity:
+        return source.viewed(map_.shape_out)
+    new = map_.new_positions()
+    return None if new is None else source.reordered(map_.shape_in, map_.shape_out, new)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 Matrix: TypeAlias = Any
 """A scipy.sparse.csr_array of float64, (outputs, inputs)."""
@@ -63,6 +64,20 @@ class LinearMap:
     def is_identity(self) -> bool:
         """Whether the map changes nothing in the flat tensor."""
         return len(self.terms) == 1 and all(_is_identity(factor) for factor in self.terms[0])
+
+    @property
+    def reorders(self) -> bool:
+        """Whether the map only reorders elements."""
+        return len(self.terms) == 1 and all(_is_permutation(factor) for factor in self.terms[0])
+
+    def new_positions(self) -> NDArray[np.int64] | None:
+        """Where each element goes, if the map only reorders elements; else None."""
+        if not self.reorders:
+            return None
+        new = np.zeros(1, dtype=np.int64)
+        for factor in self.terms[0]:
+            new = np.add.outer(new * factor.shape[0], np.argsort(factor.indices)).reshape(-1)
+        return new
 
     def merged(self, groups: list[int]) -> LinearMap:
         """The same map with neighbouring factors multiplied out: ``groups`` are how many of them, in order."""
@@ -177,6 +192,16 @@ def _merge(term: Term, groups: list[int]) -> Term:
         merged.append(reduce(lambda a, b: sp.csr_array(sp.kron(a, b, format="csr")), factors))
         at += size
     return tuple(merged)
+
+
+def _is_permutation(factor: Matrix) -> bool:
+    n, m = factor.shape
+    return bool(
+        n == m == factor.nnz
+        and np.all(factor.data == 1)
+        and np.all(np.diff(factor.indptr) == 1)
+        and np.unique(factor.indices).size == n
+    )
 
 
 def _is_identity(factor: Matrix) -> bool:

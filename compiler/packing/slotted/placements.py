@@ -103,8 +103,6 @@ def vector_layouts(shape: Shape, slots: int) -> Iterator[Slotted]:
         for padded in (True, False):
             if (layout := ordered(shape, order, slots, padded=padded)) is not None:
                 yield layout
-    if len(axes) > 2 and (layout := across(shape, axes[0], slots)) is not None:
-        yield layout
 
 
 def ordered(shape: Shape, order: tuple[int, ...], slots: int, *, padded: bool) -> Slotted | None:
@@ -127,28 +125,18 @@ def ordered(shape: Shape, order: tuple[int, ...], slots: int, *, padded: bool) -
     return Slotted(shape, tuple(reversed(axes)), 0, min(slots, power_of_two(min(extent, each) * step)), slots)
 
 
-def across(shape: Shape, axis: int, slots: int) -> Slotted | None:
-    """One axis over ciphertexts, the others in C order within."""
-    rest = tuple(a for a, n in enumerate(shape) if n > 1 and a != axis)
-    inner = ordered(shape, rest, slots, padded=True)
-    if inner is None or inner.count > 1:
-        return None
-    outer = SlotAxis(shape[axis], prod(shape[axis + 1 :]), ((shape[axis], 0, 1),))
-    return replace(inner, axes=(outer, *inner.axes))
-
-
 def strides_of(map_: LinearMap) -> tuple[int, int] | None:
     """By how many input pixels the outputs of a map on images are apart, along rows and columns; None if it varies."""
     if len(map_.split_in) not in {3, 4}:
         return None
-    found = [_stride(factor) for factor in map_.terms[0][2:]]
+    found = [stride_of(factor) for factor in map_.terms[0][2:]]
     if any(stride is None for stride in found):
         return None
     rows, columns = (1, found[0]) if len(found) == 1 else found
     return (rows or 1, columns or 1)
 
 
-def _stride(factor: Matrix) -> int | None:
+def stride_of(factor: Matrix) -> int | None:
     """The usual distance of the first columns of neighbouring rows."""
     if factor.shape[0] == 1:
         return factor.shape[1] if factor.nnz == factor.shape[1] else 1

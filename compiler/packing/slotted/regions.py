@@ -6,22 +6,26 @@ between is read more than once or the composition has many more nonzeros than it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TypeAlias
 
 import numpy as np
+import scipy.sparse as sp
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Sub
-from enclair.compiler.ir.ops.linear import MatMul
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
+from enclair.compiler.ir.ops.normalisation import BatchNorm
 from enclair.compiler.ir.ops.polynomial import Polynomial
-from enclair.compiler.ir.ops.shape import Concat
+from enclair.compiler.ir.ops.pooling import AveragePool, SumPool
+from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
+from enclair.compiler.ir.ops.shape import Concat, DepthToSpace, Resize, SpaceToDepth
 from enclair.compiler.packing.slotted.linear_ops import MOVES, AffineOp, affine_op, expansion, shape_of
 from enclair.compiler.packing.slotted.maps import (
     LinearMap,
+    Matrix,
     Shape,
     composed_nonzeros,
     identity,
@@ -29,6 +33,11 @@ from enclair.compiler.packing.slotted.maps import (
     matrix,
 )
 
+SPATIAL = (Conv, ConvTranspose, SumPool, AveragePool, Resize, DepthToSpace, SpaceToDepth)
+"""Ops on images; tensors of their shapes are packed as such."""
+WINDOWS = (SumPool, AveragePool, ReduceSum, ReduceMean)
+LINEAR = (Conv, ConvTranspose, Add, Sub, BatchNorm, *WINDOWS, *MOVES)
+"""Ops that read their first argument linearly, and may read slots beside garbage."""
 MOST_NONZEROS = 1 << 23
 """Of a map whose factors must be multiplied out."""
 MOST_GROWTH = 4.0
@@ -69,14 +78,28 @@ class ProductStep:
     origin: str
 
 
-Step: TypeAlias = AffineStep | PolynomialStep | ProductStep
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowStep:
+    """``out`` = sums of ``argument``, by a map of zeros and ones, that only linear maps read."""
+
+    out: str
+    shape: Shape
+    argument: str
+    map: LinearMap
+    origin: str
+
+    @property
+    def terms(self) -> tuple[tuple[str, LinearMap], ...]:
+        """As those of an affine step."""
+        return ((self.argument, self.map),)
+
+    @property
+    def bias(self) -> None:
+        """Nothing is added."""
+        return
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Shapes of the values that a program starts from, by name."""
-
-    shapes: Mapping[str, Shape]
+Step: TypeAlias = AffineStep | PolynomialStep | ProductStep | WindowStep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +131,12 @@ class Regions:
     graph: Graph
     steps: list[Step] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    images: set[Shape] = field(default_factory=set)
+    readers: dict[str, list[Node]] = field(init=False)
     _pending: dict[str, _Affine] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.readers = self.graph.consumers()
 
     def run(self) -> list[Step]:
         """The steps, in order; each output of the graph is made by one of them.
@@ -118,10 +146,9 @@ class Regions:
         """
         for value in self.graph.inputs:
             self.shapes[value.name] = shape_of(value)
-        readers = self.graph.consumers()
         for node in self.graph.nodes:
             self._visit(node)
-            if self._needs_computing(node, readers[node.out.name]):
+            if self._needs_computing(node, self.readers[node.out.name]):
                 self._computed(node.out.name, node.origin)
         for value in self.graph.outputs:
             self._computed(value.name, "")
@@ -138,8 +165,10 @@ class Regions:
         name = node.out.name
         if all(self.graph.is_constant(arg) for arg in node.args):
             raise PackingError(name, "is computed from constants alone: fold constants first")
+        if isinstance(node.op, SPATIAL):
+            self.images |= {shape_of(node.args[0]), shape_of(node.out)}
         if (affine := affine_op(self.graph, node)) is not None:
-            self._pending[name] = self._applied(node, affine)
+            self._pending[name] = self._window(node, affine.map) or self._mapped(node.args[affine.argument], affine)
         elif isinstance(node.op, Add | Sub):
             sign = 1.0 if isinstance(node.op, Add) else -1.0
             left, right = (self._broadcast(arg, shape_of(node.out)) for arg in node.args)
@@ -184,9 +213,7 @@ class Regions:
         """The name of an operand as its product needs it: the value itself, or a map of it."""
         if map_.is_identity and map_.shape_in == map_.shape_out:
             return self._computed(value.name, node.origin)
-        name = f"{value.name}.for.{node.out.name}"
-        while name in self.shapes:
-            name += "'"
+        name = self._fresh(f"{value.name}.for.{node.out.name}")
         self._pending[name] = self._mapped(value, AffineOp(0, map_))
         return self._computed(name, node.origin)
 
@@ -197,8 +224,29 @@ class Regions:
         shape = self.shapes[value.name]
         return _Affine(shape, {value.name: identity_map(shape, shape)}, None)
 
-    def _applied(self, node: Node, op: AffineOp) -> _Affine:
-        return self._mapped(node.args[op.argument], op)
+    def _window(self, node: Node, map_: LinearMap) -> _Affine | None:
+        """Sums by rotations alone, if a convolution reads them: multiplied out they would widen its kernel."""
+        readers = self.readers[node.out.name]
+        argument = node.args[0].name
+        if not isinstance(node.op, WINDOWS) or argument in self._pending or node.out in self.graph.outputs:
+            return None
+        convolved = any(isinstance(reader.op, Conv | ConvTranspose) for reader in readers)
+        if not convolved or not all(isinstance(reader.op, LINEAR) for reader in readers) or len(map_.terms) != 1:
+            return None
+        weights = np.concatenate([factor.data / factor.data[0] for factor in map_.terms[0]])
+        if not np.all(weights == 1):
+            return None
+        scale = prod(float(factor.data[0]) for factor in map_.terms[0])
+        ones = replace(map_, terms=(tuple(matrix(factor / factor.data[0]) for factor in map_.terms[0]),))
+        name = self._fresh(f"{node.out.name}.sums")
+        self._append(WindowStep(name, map_.shape_out, argument, ones, node.origin))
+        return _Affine(map_.shape_out, {name: identity_map(map_.shape_out, map_.shape_out).times(scale)}, None)
+
+    def _fresh(self, name: str) -> str:
+        """A name that no value has."""
+        while name in self.shapes or name in self.readers:
+            name += "'"
+        return name
 
     def _mapped(self, value: Value, op: AffineOp) -> _Affine:
         """An op on a value: composed with how the value is made, or on the value computed first."""
@@ -301,8 +349,6 @@ def _spread(shape: Shape, leading: Shape, inner: int, rows: int, columns: int, *
     return LinearMap(shape, out, ((factor,),))
 
 
-def _selection_matrix(source: Array, extent: int) -> object:
-    import scipy.sparse as sp
-
+def _selection_matrix(source: Array, extent: int) -> Matrix:
     rows = np.arange(source.size)
     return matrix(sp.coo_array((np.ones(source.size), (rows, source)), shape=(source.size, extent)))

@@ -12,7 +12,7 @@ from math import sqrt
 from typing import TypeAlias
 
 from enclair.compiler.errors import PackingError
-from enclair.compiler.ir.slot_layouts import SlotAxis, Skewed, Slotted
+from enclair.compiler.ir.slot_layouts import Skewed, Slotted
 from enclair.compiler.packing.slotted.depths import arguments, depths
 from enclair.compiler.packing.slotted.diagonals import Source
 from enclair.compiler.packing.slotted.lowering import Lowered, Lowerings
@@ -21,23 +21,15 @@ from enclair.compiler.packing.slotted.placements import (
     Grid,
     fresh_grids,
     is_image,
-    power_of_two,
     strides_of,
     vector_layouts,
 )
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step
+from enclair.compiler.packing.slotted.product_sums import Summed, stacked_layouts, summed_layout
+from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
+from enclair.compiler.packing.slotted.window_sums import window_sums
 
 Layouts: TypeAlias = dict[str, Source]
-
-
-@dataclass(frozen=True, slots=True)
-class Summed:
-    """How a product in a layout is summed over its first axis: over ciphertexts, then by rotations."""
-
-    layout: Slotted
-    ciphers: int
-    rotations: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +68,7 @@ class Search:
         outputs: names of what it gets.
         slots: of a ciphertext.
         costs: of the ring at 8 limbs.
+        images: shapes of tensors that are packed as images.
         width: states kept after each step.
         skews: whether the client may send skewed copies.
     """
@@ -85,6 +78,7 @@ class Search:
     outputs: tuple[str, ...]
     slots: int
     costs: RotationCosts
+    images: frozenset[Shape] = frozenset()
     width: int = 12
     skews: bool = True
     lowerings: Lowerings = field(init=False)
@@ -94,6 +88,11 @@ class Search:
     def __post_init__(self) -> None:
         self.lowerings = Lowerings(self.slots, self.costs)
         self.limits = depths(self.steps)
+        self.windows = {step.out for step in self.steps if isinstance(step, WindowStep)}
+        affine = [step for step in self.steps if isinstance(step, AffineStep)]
+        self.clean = {s.out for s in affine if all(not m.reorders for _, m in s.terms)}
+        products = [step for step in self.steps if isinstance(step, ProductStep) and step.sums > 1]
+        self.stacked = {name for step in products for name in (step.left, step.right)}
         self.last_read = {name: number for number, step in enumerate(self.steps) for name in arguments(step)}
 
     def run(self) -> Chosen:
@@ -162,10 +161,13 @@ class Search:
                 shift *= 2
 
     def _fresh(self, shape: Shape) -> Iterator[Slotted]:
-        if is_image(shape):
-            for grid in dict.fromkeys(fresh_grids(shape)):
-                yield from self._on_grid(grid, shape)
-        yield from vector_layouts(shape, self.slots)
+        found = []
+        if self._is_image(shape):
+            found = [layout for grid in dict.fromkeys(fresh_grids(shape)) for layout in self._on_grid(grid, shape)]
+        yield from found or vector_layouts(shape, self.slots)
+
+    def _is_image(self, shape: Shape) -> bool:
+        return shape in self.images and is_image(shape)
 
     def _on_grid(self, grid: Grid, shape: Shape) -> Iterator[Slotted]:
         if (layout := grid.layout(shape, self.slots)) is not None:
@@ -177,16 +179,39 @@ class Search:
             yield from self._after_affine(state, step)
         elif isinstance(step, PolynomialStep):
             yield from self._after_polynomial(state, step)
+        elif isinstance(step, WindowStep):
+            yield from self._after_window(state, step)
         else:
             yield from self._after_product(state, step)
 
-    def _after_affine(self, state: _State, step: AffineStep) -> Iterator[_State]:
+    def _after_window(self, state: _State, step: WindowStep) -> Iterator[_State]:
+        source = state.live[step.argument]
+        if isinstance(source, Slotted) and (found := window_sums(step.map, source)) is not None:
+            strides = strides_of(step.map)
+            if source in self.grids and strides is not None:
+                self.grids.setdefault(found.layout, self.grids[source].strided(strides))
+            costs = self.costs_of(step)
+            yield self._next(state, step, found.layout, found.rotations * source.count * (costs.rotate + costs.add))
+        yield from self._after_affine(self._one_level_more(state, step), step)
+
+    def _one_level_more(self, state: _State, step: Step) -> _State:
+        """What came before works on one limb more."""
+        limbs = self.limits.get(step.out, 0) + 1
+        return replace(state, milliseconds=state.milliseconds * (1 + 1 / limbs) ** 1.6)
+
+    def _after_affine(self, state: _State, step: AffineStep | WindowStep) -> Iterator[_State]:
         costs = self.costs_of(step)
         for target in dict.fromkeys(self._targets(state, step)):
-            lowered = [self.lowerings.lower(map_, state.live[name], target, costs) for name, map_ in step.terms]
+            lowered = [self.lowered(name, map_, state.live[name], target, costs) for name, map_ in step.terms]
             if all(one is not None for one in lowered):
                 spent = sum(one.milliseconds for one in lowered if one is not None)
                 yield self._next(state, step, target, spent + costs.add * target.count)
+
+    def lowered(
+        self, name: str, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts
+    ) -> Lowered | None:
+        """A map of a value."""
+        return self.lowerings.lower(map_, source, target, costs, clean=name not in self.windows)
 
     def _after_polynomial(self, state: _State, step: PolynomialStep) -> Iterator[_State]:
         source = state.live[step.argument]
@@ -200,15 +225,20 @@ class Search:
         left, right = state.live[step.left], state.live[step.right]
         costs = self.costs_of(step)
         for common in dict.fromkeys((left, right)):
-            if not isinstance(common, Slotted) or (summed := summed_layout(common, step)) is None:
+            if not isinstance(common, Slotted) or (summed := self.summed(common, step)) is None:
                 continue
-            moves = [self.moved(name, source, common, costs) for name, source in ((step.left, left), (step.right, right))]
+            sources = ((step.left, left), (step.right, right))
+            moves = [self.moved(name, source, common, costs) for name, source in sources]
             if any(move is None for move in moves):
                 continue
             spent = sum(move.milliseconds for move in moves if move is not None) + costs.multiply * common.count
             spent += len(summed.rotations) * summed.layout.count * costs.rotate
             self._same_grid(common, summed.layout)
             yield self._next(state, step, summed.layout, spent, common)
+
+    def summed(self, layout: Slotted, step: ProductStep) -> Summed | None:
+        """How a product is summed over its first axis."""
+        return summed_layout(layout, step, padded=bool(self.clean & {step.left, step.right}))
 
     def moved(self, name: str, source: Source, target: Slotted, costs: RotationCosts) -> Lowered | None:
         """How a value gets from its layout to another."""
@@ -232,8 +262,11 @@ class Search:
             (*state.choices, (step.out, Choice(target, operands))),
         )
 
-    def _targets(self, state: _State, step: AffineStep) -> Iterator[Slotted]:
+    def _targets(self, state: _State, step: AffineStep | WindowStep) -> Iterator[Slotted]:
         """Layouts worth trying for the result of an affine step."""
+        if step.out in self.stacked:
+            yield from stacked_layouts(step.shape, self.slots)
+            return
         for layout in state.live.values():
             if layout.shape == step.shape and isinstance(layout, Slotted):
                 yield layout
@@ -250,63 +283,10 @@ class Search:
 
     def _derived(self, source: Slotted, map_: LinearMap, shape: Shape) -> Iterator[Slotted]:
         """Where the result may go given where the argument is."""
-        if map_.is_identity:
-            yield source.viewed(shape)
+        if (in_place := self.lowerings.in_place(map_, source)) is not None:
+            self._same_grid(source, in_place)
+            yield in_place
         grid = self.grids.get(source)
-        if grid is not None and is_image(shape) and (strides := strides_of(map_)) is not None:
+        if grid is not None and self._is_image(shape) and (strides := strides_of(map_)) is not None:
             yield from self._on_grid(grid.strided(strides), shape)
         yield from self._fresh(shape)
-
-
-def summed_layout(layout: Slotted, step: ProductStep) -> Summed | None:
-    """The layout of the sum over the first axis, of extent ``step.sums``; None where rotations cannot add it up."""
-    if step.sums == 1:
-        return Summed(layout.viewed(step.shape), 1, ())
-    refined = layout.refined((step.sums, *layout.shape[1:]))
-    if refined is None:
-        return None
-    rest = [axis for axis in refined if axis.element * step.sums < _size(layout.shape) + 1 and not _is_first(axis, layout)]
-    first = [axis for axis in refined if _is_first(axis, layout)]
-    ciphers, slots_digits = _digits_of(first)
-    inner = Slotted(step.shape, tuple(rest), layout.offset, layout.period, layout.slots)
-    if ciphers * inner.count != layout.count or any(c % inner.count for _, _, c in _cipher_digits(first)):
-        return None
-    if not slots_digits:
-        return Summed(inner, ciphers, ())
-    ((extent, step_slots, _),) = slots_digits if len(slots_digits) == 1 else ((0, 0, 0),)
-    if extent == 0 or extent & (extent - 1) or extent * step_slots != layout.period or step.sums % extent:
-        return None
-    rotations = tuple(step_slots << k for k in range(extent.bit_length() - 1))
-    return Summed(replace(inner, period=step_slots), ciphers, rotations)
-
-
-def _size(shape: Shape) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
-
-
-def _is_first(axis: SlotAxis, layout: Slotted) -> bool:
-    """Whether an axis is of the tensor's first one."""
-    return axis.element >= _size(layout.shape[1:])
-
-
-def _cipher_digits(axes: list[SlotAxis]) -> list[tuple[int, int, int]]:
-    return [digit for axis in axes for digit in axis.digits if digit[2] and digit[0] > 1]
-
-
-def _digits_of(axes: list[SlotAxis]) -> tuple[int, list[tuple[int, int, int]]]:
-    """How many ciphertexts the axes go over, and their digits over slots."""
-    ciphers = 1
-    for extent, _, _ in _cipher_digits(axes):
-        ciphers *= extent
-    return ciphers, [digit for axis in axes for digit in axis.digits if digit[1] and digit[0] > 1]
-
-
-def padded_first(shape: Shape, extent: int) -> Shape:
-    """The shape with another first extent."""
-    return (extent, *shape[1:])
-
-
-__all__ = ["Chosen", "Choice", "Search", "Summed", "power_of_two", "summed_layout"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.packed_models import SHIFTED, Network, check_packed, mlp, shape
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Graph, Value
@@ -16,9 +17,18 @@ from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
 from enclair.compiler.ir.ops.linear import ConvTranspose, MatMul
 from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
-from enclair.compiler.ir.ops.shape import Concat, DepthToSpace, Gather, Pad, Resize, Slice, SpaceToDepth, Transpose
+from enclair.compiler.ir.ops.shape import (
+    Concat,
+    DepthToSpace,
+    Gather,
+    Pad,
+    Reshape,
+    Resize,
+    Slice,
+    SpaceToDepth,
+    Transpose,
+)
 from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, candidates, pack
-from tests.packed_models import SHIFTED, Network, check_packed, mlp, shape
 
 FEW = PackingOptions(width=3)
 
@@ -51,7 +61,8 @@ def layers(draw: st.DrawFn, net: Network, x: Value) -> Value:
         groups = draw(st.sampled_from([g for g in (1, 2, 3) if channels % g == 0]))
         outputs = groups * draw(st.sampled_from([1, 2, 3]))
         stride, dilation = draw(st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2)]))
-        return net.conv(x, outputs, stride=stride, pad=draw(st.sampled_from([dilation, 2])), dilation=dilation, groups=groups)
+        pad = draw(st.sampled_from([dilation, 2]))
+        return net.conv(x, outputs, stride=stride, pad=pad, dilation=dilation, groups=groups)
     if kind == "skip":
         return net.sum(net.conv(net.cubic(net.conv(x, 2)), channels), x)
     if kind == "pool":
@@ -161,3 +172,34 @@ def test_a_large_convolution_shares_its_masks() -> None:
 
 def rotations_of(packed: Packed) -> int:
     return len(packed.rotations)
+
+
+@pytest.mark.parametrize("slots", [64, 512, 4096])
+@pytest.mark.parametrize(("left", "right"), [((1, 2, 4, 8), (1, 2, 8, 4)), ((3, 5), (5, 7)), ((2, 3, 6), (6, 4))])
+def test_products_of_two_encrypted_matrices(left: tuple[int, ...], right: tuple[int, ...], slots: int) -> None:
+    net = Network("product")
+    x, y = net.cubic(net.input(*left, name="x")), net.cubic(net.input(*right, name="y"))
+    product = net.builder.add(MatMul(), x, y)
+    check_packed(net.build(net.builder.add(Mul(), product, product)), partial(pack, slots=slots, options=FEW))
+
+
+def attention(tokens: int, heads: int, width: int) -> Graph:
+    """One block: query, key and value of tokens, their products, a polynomial for the exponential, and the sums."""
+    net = Network("attention")
+    x = net.input(1, tokens, heads * width)
+    parts = []
+    for _ in range(3):
+        split = net.builder.add(Reshape((1, tokens, heads, width)), net.dense(x, heads * width))
+        parts.append(net.builder.add(Transpose((0, 2, 1, 3)), split))
+    query, key, value = parts
+    scores = net.builder.add(MatMul(), query, net.builder.add(Transpose((0, 1, 3, 2)), key))
+    powers = net.cubic(net.builder.add(Mul(), scores, net.builder.constant("c", np.array(0.1))))
+    total = net.cubic(net.builder.add(ReduceMean((3,), True), powers))
+    mixed = net.builder.add(MatMul(), net.builder.add(Mul(), powers, total), value)
+    joined = net.builder.add(Transpose((0, 2, 1, 3)), mixed)
+    return net.build(net.dense(net.builder.add(Reshape((1, tokens, heads * width)), joined), heads * width))
+
+
+@pytest.mark.parametrize(("tokens", "heads", "width", "slots"), [(4, 2, 4, 256), (3, 2, 5, 128), (8, 2, 8, 2048)])
+def test_attention(tokens: int, heads: int, width: int, slots: int) -> None:
+    check_packed(attention(tokens, heads, width), partial(pack, slots=slots, options=FEW))

@@ -3,7 +3,8 @@
 The work of an operation is counted in what the evaluator spends its time on, per prime: number-theoretic transforms
 (N log2 N), products of a ciphertext's two polynomials with a third (N), one term of a basis conversion (N), and
 encodings of vectors (a Fourier transform). Hybrid key switching follows Han and Ki (eprint 2019/688), linear transforms
-the double hoisting of Bossuat et al. (eprint 2020/1203).
+the double hoisting of Bossuat et al. (eprint 2020/1203). What key switching leaves stays modulo Q P until it is needed
+modulo Q; a rescale divides by P and its prime at once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from math import ceil, log2
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters, digit_bits
-from enclair.compiler.ir.graph import Graph, Node
-from enclair.compiler.ir.ops.ciphers import AddCiphers, SubtractCiphers
+from enclair.compiler.ir.graph import Graph, Node, Value
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.ckks import (
     AddPlainVectors,
+    DropToLevel,
     LinearTransform,
     MultiplyCiphers,
     MultiplyPlain,
@@ -29,6 +31,8 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.types import CkksType
 
+SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
+"""Ops that take ciphertexts modulo Q P as they are, when all are."""
 SERVER_SPECIAL_BITS = 50
 """The server's special primes are below 2^50, so that float64 holds their residues."""
 SPECIAL_MARGIN_BITS = 8
@@ -73,6 +77,17 @@ class UnitCosts:
 
 
 @dataclass(frozen=True, slots=True)
+class TransformSteps:
+    """Inputs that are rotated, baby and giant rotations, products with plaintexts, results."""
+
+    turned: int
+    babies: int
+    giants: int
+    products: int
+    results: int
+
+
+@dataclass(frozen=True, slots=True)
 class RingWork:
     """The work of operations on one ciphertext under parameters."""
 
@@ -102,39 +117,30 @@ class RingWork:
         return Work(transforms=limbs + self.special, conversions=limbs * self.special, products=limbs / 2)
 
     def key_switch(self, limbs: int) -> Work:
-        """A rotation by itself, or a relinearisation."""
-        return self.decompose(limbs) + self.inner_product(limbs) + self.mod_down(limbs).times(2)
+        """A rotation by itself, or a relinearisation; the result is modulo Q P."""
+        return self.decompose(limbs) + self.inner_product(limbs)
 
-    def rescale(self, limbs: int, parts: int = 2) -> Work:
-        """Dividing by the last of so many primes."""
-        return Work(transforms=parts * limbs, products=parts * limbs / 2)
+    def rescale(self, limbs: int, *, extended: bool) -> Work:
+        """Dividing both polynomials by the last of so many primes, and by P where they are extended."""
+        if extended:
+            return self.mod_down(limbs).times(2)
+        return Work(transforms=2 * limbs, products=limbs)
 
-    def linear_transform(self, graph: Graph, node: Node, limbs: int) -> Work:
-        """All of a ``LinearTransform``; its plaintexts are encoded beforehand."""
-        steps = transform_steps(graph, node)
+    def is_extended(self, steps: TransformSteps, limbs: int) -> bool:
+        """Whether the sums of a linear transform are modulo Q P: where that saves divisions of its inputs."""
         wide = limbs + self.special
         after = steps.giants or 2 * steps.results
-        extended = steps.babies > 0 and after * wide + steps.products * self.special / 4 <= 2 * steps.babies * wide
-        before = 0 if extended else 2 * steps.babies
-        at_giants = steps.giants if extended else 0
-        at_end = 2 * steps.results if extended or steps.giants else 0
+        return steps.babies > 0 and after * wide + steps.products * self.special / 4 <= 2 * steps.babies * wide
+
+    def linear_transform(self, steps: TransformSteps, limbs: int) -> Work:
+        """A linear transform, of which plaintexts are encoded beforehand; the last division is its reader's."""
+        extended = self.is_extended(steps, limbs)
         return (
             self.decompose(limbs).times(steps.turned + steps.giants)
             + self.inner_product(limbs).times(steps.babies + steps.giants)
-            + self.mod_down(limbs).times(before + at_giants + at_end)
-            + Work(products=steps.products * (wide if extended else limbs))
+            + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
+            + Work(products=steps.products * (limbs + self.special * extended))
         )
-
-
-@dataclass(frozen=True, slots=True)
-class TransformSteps:
-    """Inputs that are rotated, baby and giant rotations, products with plaintexts, results."""
-
-    turned: int
-    babies: int
-    giants: int
-    products: int
-    results: int
 
 
 def transform_steps(graph: Graph, node: Node) -> TransformSteps:
@@ -156,29 +162,62 @@ def transform_steps(graph: Graph, node: Node) -> TransformSteps:
     )
 
 
-def node_work(graph: Graph, node: Node, ring: RingWork) -> Work:
-    """The work of one node of a LEVELED graph."""
-    x = node.args[0].type
-    if not isinstance(x, CkksType) or x.level is None:
-        raise TypeError(f"{node} has no level: place levels first")
-    limbs, count = x.level + 1, x.count
+def graph_work(graph: Graph, ring: RingWork) -> dict[str, Work]:
+    """The work of each node of a LEVELED graph, by the name of its result."""
+    extended: set[str] = set()
+    found: dict[str, Work] = {}
+    for node in graph.nodes:
+        limbs = _limbs(node)
+        read = [arg.name in extended for arg in node.args if isinstance(arg.type, CkksType)]
+        found[node.out.name] = _work(graph, node, ring, limbs, extended=all(read))
+        if _leaves_extended(graph, node, ring, limbs) or (isinstance(node.op, SUMS) and all(read)):
+            extended.add(node.out.name)
+        elif any(read) and not isinstance(node.op, Rescale):
+            downs = sum(is_wide * _count(arg) for is_wide, arg in zip(read, node.args, strict=False))
+            found[node.out.name] += ring.mod_down(limbs).times(2 * downs)
+    return found
+
+
+def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: bool) -> Work:
+    """What a node does with its arguments as they should be."""
+    count, parts = _count(node.args[0]), getattr(node.args[0].type, "parts", 2)
     match node.op:
         case LinearTransform():
-            return ring.linear_transform(graph, node, limbs)
+            return ring.linear_transform(transform_steps(graph, node), limbs)
         case RotateSlots() | Relinearise():
             return ring.key_switch(limbs).times(count)
         case Rescale():
-            return ring.rescale(limbs, x.parts).times(count)
+            return ring.rescale(limbs, extended=extended).times(count)
         case MultiplyCiphers():
             return Work(products=2 * limbs * count)
         case MultiplyPlain():
-            return Work(products=limbs * count * x.parts / 2) + _encoded(graph, node, limbs)
+            return Work(products=limbs * count * parts / 2) + _encoded(graph, node, limbs)
         case AddPlainVectors():
             return Work(products=limbs * count / 4) + _encoded(graph, node, limbs)
         case AddCiphers() | SubtractCiphers():
-            return Work(products=limbs * count * x.parts / 4)
+            return Work(products=(limbs + ring.special * extended) * count * parts / 4)
         case _:
             return Work()
+
+
+def _leaves_extended(graph: Graph, node: Node, ring: RingWork, limbs: int) -> bool:
+    """Whether an op leaves its result modulo Q P, whatever its arguments are."""
+    if isinstance(node.op, LinearTransform):
+        steps = transform_steps(graph, node)
+        return steps.giants > 0 or ring.is_extended(steps, limbs)
+    return isinstance(node.op, RotateSlots | Relinearise)
+
+
+def _limbs(node: Node) -> int:
+    """Primes of the first argument."""
+    x = node.args[0].type
+    if not isinstance(x, CkksType) or x.level is None:
+        raise TypeError(f"{node} has no level: place levels first")
+    return x.level + 1
+
+
+def _count(value: Value) -> int:
+    return value.type.count if isinstance(value.type, CkksType) else 0
 
 
 def _encoded(graph: Graph, node: Node, limbs: int) -> Work:
@@ -198,10 +237,8 @@ class GraphCost:
 
 def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
     """What a LEVELED graph takes."""
-    ring = RingWork(parameters)
-    nodes = {
-        node.out.name: costs.milliseconds(node_work(graph, node, ring), parameters.ring_dim) for node in graph.nodes
-    }
+    work = graph_work(graph, RingWork(parameters))
+    nodes = {name: costs.milliseconds(done, parameters.ring_dim) for name, done in work.items()}
     ends: dict[str, float] = {}
     for node in graph.nodes:
         ends[node.out.name] = max((ends.get(arg.name, 0.0) for arg in node.args), default=0.0) + nodes[node.out.name]

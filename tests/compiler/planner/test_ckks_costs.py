@@ -18,8 +18,8 @@ from enclair.compiler.planner.ckks_costs import (
     UnitCosts,
     Work,
     graph_cost,
+    graph_work,
     makespan,
-    node_work,
     transform_steps,
 )
 
@@ -39,11 +39,27 @@ def test_steps_of_a_linear_transform(baby_steps: int, want: tuple[int, int, int]
     assert transform_steps(graph, graph.nodes[0]) == TransformSteps(*want, products=8, results=1)
 
 
-def test_a_key_switch_takes_its_digits_and_two_divisions() -> None:
+def test_a_key_switch_takes_its_digits_and_a_rescale_divides_at_once() -> None:
     limbs, special, digits = 9, 3, 3
     assert RING.special == special
-    assert RING.key_switch(limbs).transforms == digits * (limbs + special) + 2 * (limbs + special)
-    assert RING.key_switch(3).transforms == 1 * (3 + special) + 2 * (3 + special)
+    assert RING.key_switch(limbs).transforms == digits * (limbs + special)
+    assert RING.key_switch(3).transforms == 3 + special
+    assert RING.rescale(limbs, extended=True).transforms == 2 * (limbs + special)
+    assert RING.rescale(limbs, extended=False).transforms == 2 * limbs
+
+
+def test_what_is_modulo_q_p_is_divided_where_it_is_needed_modulo_q() -> None:
+    b = Builder("rotated")
+    x = b.input("x", CkksType(1, SLOTS))
+    turned = [b.add(RotateSlots(steps), x, name=f"r{steps}") for steps in (1, 2)]
+    b.add(AddCiphers(), *turned, name="sum")
+    mixed = b.add(AddCiphers(), b.nodes[-1].out, x, name="mixed")
+    graph = b.build([mixed])
+    parameters = parameters_for(graph)
+    ring = RingWork(parameters)
+    work = graph_work(PlaceLevels(parameters)(graph), ring)
+    divided = [name for name, done in work.items() if done.transforms >= ring.mod_down(1).transforms * 2]
+    assert divided == ["mixed"]
 
 
 def test_lower_levels_cost_less() -> None:
@@ -86,10 +102,10 @@ def test_vectors_are_encoded_and_numbers_are_not() -> None:
         graph = b.build([b.add(MultiplyPlain(), x, b.constant("c", np.ones((2, slots))))])
         parameters = parameters_for(graph)
         leveled = PlaceLevels(parameters)(graph)
-        assert node_work(leveled, leveled.nodes[0], RingWork(parameters)).encodings == encodings
+        assert graph_work(leveled, RingWork(parameters))[leveled.nodes[0].out.name].encodings == encodings
 
 
 def test_nodes_without_a_level_are_refused() -> None:
     graph = fan(1)
     with pytest.raises(TypeError, match="has no level: place levels first"):
-        node_work(graph, graph.nodes[0], RING)
+        graph_work(graph, RING)

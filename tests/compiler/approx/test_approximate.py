@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import feature_graphs, samples_of
 
 from enclair.compiler.approx.approximate import Approximated, approximate
 from enclair.compiler.errors import CalibrationError, CompileError
@@ -17,13 +18,12 @@ from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Greater, Mul, Pow, Reciprocal
 from enclair.compiler.ir.ops.linear import Conv, MatMul
 from enclair.compiler.ir.ops.normalisation import LayerNormalization
-from enclair.compiler.ir.ops.pooling import MaxPool
 from enclair.compiler.ir.ops.polynomial import Polynomial
+from enclair.compiler.ir.ops.pooling import MaxPool
 from enclair.compiler.ir.ops.shape import Reshape, Transpose
 from enclair.compiler.ir.public import public_constant
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import TensorType
-from tests.strategies import feature_graphs, samples_of
 
 Sample = dict[str, Array]
 

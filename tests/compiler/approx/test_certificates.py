@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
+from tests.compiler.approx.references import ANALYTIC
 
 from enclair.compiler.approx.certificates import Approximant, bounded, certified_error, needed_degree, remainder
 from enclair.compiler.approx.functions import Ellipse, facts_of, pieces
@@ -15,7 +16,6 @@ from enclair.compiler.approx.series import interpolate
 from enclair.compiler.ir.ops import activations as a
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Pow, Reciprocal
-from tests.compiler.approx.references import ANALYTIC
 
 ANALYTIC_OPS: tuple[Op, ...] = (
     a.Sigmoid(), a.Tanh(), a.Erf(), a.Gelu(), a.Gelu("tanh"), a.Silu(), a.Softplus(), a.Mish(), a.Exp(), a.Log(),

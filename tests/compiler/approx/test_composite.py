@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_values_between_stages_stay_in_the_interval() -> None:
 def test_every_table_entry_has_its_place() -> None:
     """Smaller and smaller alpha: of each entry there is none before it with fewer levels and products."""
     costs = [(sign(*entry).levels, sign(*entry).products) for entry in TABLE]
-    assert all(alpha > after for (alpha, _), (after, _) in zip(TABLE, TABLE[1:], strict=False))
+    assert all(alpha > after for (alpha, _), (after, _) in pairwise(TABLE))
     assert not any(
         later[0] <= cost[0] and later[1] <= cost[1] for n, cost in enumerate(costs) for later in costs[n + 1 :]
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import graphs, within
 
 from enclair.compiler.approx.ranges import Range
 from enclair.compiler.approx.real_intervals import proven_ranges
@@ -17,7 +18,6 @@ from enclair.compiler.ir.ops.linear import Conv, MatMul
 from enclair.compiler.ir.ops.normalisation import LayerNormalization
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import TensorType
-from tests.strategies import graphs, within
 
 
 def of(op: Op, low: float, high: float) -> Range:
@@ -43,8 +43,8 @@ def test_no_value_leaves_its_interval(graph: Graph, data: st.DataObject) -> None
 
 @given(
     op=st.sampled_from(
-        [a.Relu(), a.LeakyRelu(0.1), a.Gelu(), a.Gelu("tanh"), a.Silu(), a.HardSwish(), a.Mish(), a.Tanh(), a.Exp(), Abs(),
-         Neg(), Pow(2.0), Pow(3.0), a.Clip(0.0, 6.0), a.HardSigmoid(0.2, 0.5), a.Elu(1.0), a.Softplus()]
+        [a.Relu(), a.LeakyRelu(0.1), a.Gelu(), a.Gelu("tanh"), a.Silu(), a.HardSwish(), a.Mish(), a.Tanh(), a.Exp(),
+         Abs(), Neg(), Pow(2.0), Pow(3.0), a.Clip(0.0, 6.0), a.HardSigmoid(0.2, 0.5), a.Elu(1.0), a.Softplus()]
     ),
     low=st.floats(-6, 6),
     width=st.floats(0, 6),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import graphs, samples_of
 
 from enclair.compiler.approx.approximate import LOWER
 from enclair.compiler.approx.fits import best_at
@@ -15,8 +16,8 @@ from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Neg, Pow, Reciprocal
 from enclair.compiler.ir.ops.linear import Conv, MatMul
 from enclair.compiler.ir.ops.normalisation import GroupNorm, LayerNormalization
-from enclair.compiler.ir.ops.pooling import MaxPool
 from enclair.compiler.ir.ops.polynomial import Polynomial
+from enclair.compiler.ir.ops.pooling import MaxPool
 from enclair.compiler.ir.ops.reductions import ReduceMax
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.stages import Stage
@@ -30,7 +31,6 @@ from enclair.compiler.passes.lower_maxima import LowerMaxima
 from enclair.compiler.passes.lower_normalisations import LowerNormalisations, Shift
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.pipeline import Pass, run_passes
-from tests.strategies import graphs, samples_of
 
 EXACT = (LowerNormalisations(), LowerMaxima(), LowerQuotients(), LowerClips(), FoldProducts(), FoldPrescale())
 
@@ -152,7 +152,8 @@ def test_prelu(slopes: list[list[float]]) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    [a.Clip(0.0, 6.0), a.Clip(-1.0, np.inf), a.Clip(-np.inf, 0.5), a.HardSigmoid(0.2, 0.5), a.HardSigmoid(-0.3, 0.1), a.HardSwish()],
+    [a.Clip(0.0, 6.0), a.Clip(-1.0, np.inf), a.Clip(-np.inf, 0.5), a.HardSigmoid(0.2, 0.5), a.HardSigmoid(-0.3, 0.1),
+     a.HardSwish()],
 )  # fmt: skip
 def test_clips(op: Op) -> None:
     graph = unary(op, 4, 5)

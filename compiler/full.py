@@ -9,7 +9,7 @@ chosen so that the noise that is predicted on the calibration data fits in what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log2
 from typing import Any
 
@@ -30,13 +30,14 @@ from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
 from enclair.compiler.parameters import MAX_MODULUS_BITS, ParameterError
 from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.pipeline import dump, run_passes
+from enclair.compiler.passes.recognise_polynomials import RecognisePolynomials
 from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
 from enclair.compiler.planner.ckks_costs import UnitCosts, makespan
 from enclair.compiler.planner.ckks_memory import graph_memory
 from enclair.compiler.planner.levels import LevelPlan
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of
 
-PREPARE = (FoldConstants(),)
+PREPARE = (FoldConstants(), RecognisePolynomials())
 DEFAULT_SHARE = 1e-3
 """The tolerance, where none is given, as a part of the outputs' range."""
 APPROXIMATION_SHARE = 0.75

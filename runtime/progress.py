@@ -10,8 +10,9 @@ from typing import TypeAlias
 import numpy as np
 
 from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
-from enclair.compiler.ir.types import CipherType
+from enclair.compiler.ir.types import CipherType, CkksType
 from enclair.compiler.program import Exchange, Program
 
 ENCRYPT_MS, LOAD_MS, ANSWER_MS, DECRYPT_MS = 4.0, 0.5, 9.0, 1.0
@@ -73,9 +74,9 @@ def node_work(graph: Graph, node: Node) -> float:
         _, gather, weights, _ = node.args
         positions = graph.constant(gather).shape[1]
         return float(np.count_nonzero(graph.constant(weights))) * positions * SCALAR_TERM_MS
-    if isinstance(node.op, SlotCombination):
+    if isinstance(node.op, SlotCombination | LinearTransform):
         return len(graph.constant(node.args[1])) * VECTOR_TERM_MS
     if isinstance(node.op, MaskSlots):
         return len(node.op.masked()[0]) * VECTOR_TERM_MS
-    count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
+    count = node.out.type.count if isinstance(node.out.type, CipherType | CkksType) else 0
     return count * (ADD_PLAIN_MS if isinstance(node.op, AddPlain) else OTHER_MS)

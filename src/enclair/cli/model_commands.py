@@ -120,7 +120,10 @@ def run(
     program: ProgramFile,
     inputs: Inputs,
     output: Output,
-    backend: Annotated[str, typer.Option(help="bfv; or simulated or clear, which encrypt nothing.")] = "bfv",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="bfv or ckks, whichever the program is for; or simulated or clear, which encrypt nothing."),
+    ] = None,
     clip: Clip = False,
     obfuscate: Obfuscate = "",
     force: Force = False,
@@ -139,7 +142,7 @@ def run(
     write_file(output, arrays_as_bytes(result.outputs), force=force)
     note_limits(result.clipped, result.saturated)
     obfuscated = report_obfuscation(loaded, kinds)
-    data = {"output": str(output), "backend": backend, **_run_json(result), "obfuscation": obfuscated}
+    data = {"output": str(output), "backend": session.backend, **_run_json(result), "obfuscation": obfuscated}
     emit(data, f"{output}: {session_text(result)}", as_json=as_json)
 
 

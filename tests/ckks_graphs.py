@@ -162,3 +162,18 @@ def parameters_for(graph: Graph, ring_dim: int = 2 * SLOTS, scale_bits: int = 40
     """Insecure parameters with the levels that a graph without polynomials needs."""
     levels = max(LevelPlan(graph).depth, LEAST_LEVELS)
     return CkksParameters(ring_dim, levels, scale_bits, 50, levels + 1, INSECURE)
+
+
+def ckks(value: Value) -> CkksType:
+    """The type of a value that is of CKKS ciphertexts."""
+    assert isinstance(value.type, CkksType)
+    return value.type
+
+
+def linear_layer(b: Builder, x: Value, diagonals: int, rng: np.random.Generator, baby_steps: int = 4) -> Value:
+    """A square matrix with a few diagonals; its results are no larger than its arguments."""
+    terms, none = np.arange(diagonals), np.zeros(diagonals, dtype=np.int64)
+    tables = [b.constant("t", t, 0) for t in (none, none, terms, terms)]
+    weights = b.constant("w", np.ones(diagonals))
+    vectors = b.constant("v", rng.choice((-1.0, 1.0), (diagonals, ckks(x).slots)) / diagonals)
+    return b.add(LinearTransform(1, baby_steps), x, *tables, weights, vectors)

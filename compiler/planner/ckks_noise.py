@@ -12,6 +12,7 @@ the ternary secret the variances are (Cheon, Kim, Kim and Song, eprint 2016/421;
 - encoding 1/12; encryption under the secret key sigma^2;
 - rescaling (1 + h) / 12, of both parts' rounding; key switching the same, for its division by P, and for each digit
   N (1 + h) / 12 D^2 / 12 P^2, with the digits' modulus D at most P / 2^8, and keys that are rounded themselves;
+- an answer: an encryption of zero is added, which was rescaled: (1 + h) / 12;
 - decryption: OpenFHE adds Gaussian noise as large as the noise it finds in the imaginary parts, at least N / 8 in a
   slot (``CKKSPackedEncoding::Decode``).
 """
@@ -38,6 +39,7 @@ from enclair.compiler.ir.ops.ckks import (
     Rescale,
     RotateSlots,
 )
+from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CkksType
 
 Reals = NDArray[np.float64]
@@ -137,6 +139,10 @@ class NoiseSimulator:
         """A fresh encryption."""
         return Noisy(values, self._drawn(values.shape, self.model.encryption(scale_of(type_))), type_)
 
+    def answer(self, x: Noisy) -> Noisy:
+        """What is sent back: with a fresh encryption of zero added."""
+        return replace(x, errors=x.errors + self._drawn(x.values.shape, self.model.rescaling(scale_of(x.type))))
+
     def decrypt(self, x: Noisy) -> Noisy:
         """What a decryption gives."""
         deviation = np.sqrt(np.mean(x.errors**2, axis=(0, 2)))
@@ -203,7 +209,7 @@ class NoiseSimulator:
 
     def _drawn(self, shape: tuple[int, ...], deviation: float | Reals) -> Reals:
         with self._lock:
-            drawn = self._rng.normal(size=(self.samples, *shape))
+            drawn = self._rng.standard_normal((self.samples, *shape), dtype=np.float32)
         return np.asarray(drawn * deviation)
 
 
@@ -218,15 +224,25 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Estimates for every value of a graph, and for its outputs once they are decrypted."""
+    """Estimates for every value of a graph, and its outputs once they are decrypted."""
 
     values: Mapping[str, Estimate]
-    answers: Mapping[str, Estimate]
+    answers: Mapping[str, Noisy]
 
     @property
     def bound(self) -> float:
-        """Of the error of any answer."""
+        """Of the error of any slot of an answer."""
         return max((answer.bound for answer in self.answers.values()), default=0.0)
+
+    def bound_after(self, client: Graph) -> float:
+        """Of the error of any output of the client's graph, which reads the answers."""
+        exact = run(client, {name: answer.values for name, answer in self.answers.items()})
+        worst = 0.0
+        for sample in range(min((len(answer.errors) for answer in self.answers.values()), default=0)):
+            noisy = {name: answer.values + answer.errors[sample] for name, answer in self.answers.items()}
+            got = run(client, noisy)
+            worst = max([worst, *(float(np.abs(got[name] - exact[name]).max(initial=0.0)) for name in exact)])
+        return SAFETY * worst
 
 
 def predict(graph: Graph, inputs: Mapping[str, Reals], model: NoiseModel, samples: int = SAMPLES) -> Prediction:
@@ -252,7 +268,7 @@ def predict(graph: Graph, inputs: Mapping[str, Reals], model: NoiseModel, sample
         for name in {arg.name for arg in node.args} - kept:
             if last_use[name] is node:
                 del found[name]
-    answers = {name: estimate(simulator.decrypt(_noisy(found[name]))) for name in kept}
+    answers = {name: simulator.decrypt(simulator.answer(_noisy(found[name]))) for name in kept}
     return Prediction(estimates, answers)
 
 

@@ -1,0 +1,222 @@
+"""Choose ring, scale, first prime and digits: the cheapest with which a graph keeps its tolerance and its modulus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, inf, log2
+
+import numpy as np
+
+from enclair.compiler.ckks_parameters import (
+    MAX_PRIME_BITS,
+    MIN_SCALE_BITS,
+    CkksParameters,
+    is_even_cut,
+)
+from enclair.compiler.errors import CompileError
+from enclair.compiler.ir.graph import Graph
+from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.types import CkksType
+from enclair.compiler.parameters import INSECURE, SECURE, ParameterError
+from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
+from enclair.compiler.passes.fold_polynomial_ranges import FoldPolynomialRanges
+from enclair.compiler.passes.pipeline import run_passes
+from enclair.compiler.passes.place_levels import PlaceLevels
+from enclair.compiler.planner.ckks_costs import GraphCost, UnitCosts, graph_cost
+from enclair.compiler.planner.ckks_noise import Prediction, Reals, noise_model, predict
+from enclair.compiler.planner.levels import LevelPlan
+
+TO_PRODUCTS = (FoldPolynomialRanges(), ExpandPolynomials())
+REFERENCE_BITS = 40
+"""Noise is estimated at this scale, and goes down by half with each bit."""
+SAMPLES = 4
+PREDICTED_INPUTS = 2
+"""Errors depend on the values: so many calibration samples are looked at."""
+ROOM_BITS = 1
+"""Values may be so many bits larger than the margin says before they outgrow their modulus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A graph packed for one number of slots.
+
+    Args:
+        graph: at stage PACKED; its ciphertexts have N / 2 slots.
+        inputs: (count, slots) for every input of it, from each calibration sample.
+        client: what the client does with the answers; None looks at every slot of them.
+    """
+
+    graph: Graph
+    inputs: Sequence[Mapping[str, Reals]]
+    client: Graph | None = None
+
+    @property
+    def ring_dim(self) -> int:
+        """N."""
+        (slots,) = {value.type.slots for value in self.graph.inputs if isinstance(value.type, CkksType)}
+        return 2 * slots
+
+
+@dataclass(frozen=True, slots=True)
+class CkksChoice:
+    """Parameters, the LEVELED graph, what it costs, what is expected of its values, and a bound of its error."""
+
+    parameters: CkksParameters
+    graph: Graph
+    cost: GraphCost
+    prediction: Prediction
+    error_bound: float
+
+
+def choose_ckks(
+    candidates: Sequence[Candidate],
+    tolerance: float,
+    costs: UnitCosts | None = None,
+    margin: float = 0.25,
+    security: str = SECURE,
+) -> CkksChoice:
+    """The cheapest choice over all candidates.
+
+    Args:
+        candidates: the same computation, packed for different rings.
+        tolerance: for the part of the error that noise makes, on the client's outputs.
+        costs: of the server's work.
+        margin: by what share values may be larger than on the samples.
+        security: of the parameters.
+
+    Raises:
+        CompileError: no candidate can keep the tolerance; says what each would have needed.
+    """
+    best: CkksChoice | None = None
+    refusals = []
+    for candidate in candidates:
+        try:
+            choice = choose_for(candidate, tolerance, costs or UnitCosts(), margin, security)
+        except CompileError as error:
+            refusals.append(str(error))
+        else:
+            best = choice if best is None or choice.cost.total < best.cost.total else best
+    if best is None:
+        raise CompileError("; ".join(refusals) or "there is nothing to choose from: the graph was not packed")
+    return best
+
+
+def choose_for(
+    candidate: Candidate, tolerance: float, costs: UnitCosts, margin: float, security: str = SECURE
+) -> CkksChoice:
+    """The cheapest parameters for one candidate: the smallest scale that keeps the tolerance, then the best digits.
+
+    Raises:
+        CompileError: there are none.
+    """
+    packed = run_passes(candidate.graph, TO_PRODUCTS)
+    levels = max(LevelPlan(packed).depth, 1)
+    fewest = _bits(candidate, packed, levels, tolerance, margin)
+    for bits in _larger(candidate.ring_dim, levels, *fewest):
+        parameters = _cheapest(candidate, packed, levels, bits, costs, security)
+        leveled = run_passes(packed, [PlaceLevels(parameters)])
+        prediction, error_bound = _predicted(candidate, leveled, parameters)
+        if error_bound <= tolerance:
+            cost = graph_cost(leveled, parameters, costs)
+            return CkksChoice(parameters, leveled, cost, prediction, error_bound)
+    raise _too_fine(candidate, tolerance)
+
+
+def _larger(ring_dim: int, levels: int, scale_bits: int, first_bits: int) -> Iterator[tuple[int, int]]:
+    """These bits and larger ones for which there are primes."""
+    for more in range(MAX_PRIME_BITS - max(scale_bits + 1, first_bits) + 1):
+        try:
+            CkksParameters(ring_dim, levels, scale_bits + more, first_bits + more, levels + 1, INSECURE)
+        except ParameterError:
+            continue
+        yield scale_bits + more, first_bits + more
+
+
+def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, margin: float) -> tuple[int, int]:
+    """scale_bits by the noise at a reference scale, first_bits by the largest values.
+
+    Raises:
+        CompileError: more than primes can have.
+    """
+    reference = CkksParameters(candidate.ring_dim, levels, REFERENCE_BITS, MAX_PRIME_BITS, 1, INSECURE)
+    leveled = run_passes(packed, [PlaceLevels(reference)], dumped=False)
+    _, error_bound = _predicted(candidate, leveled, reference, 1)
+    scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
+    room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin)) + ROOM_BITS
+    first_bits = scale_bits + max(room, 0)
+    if scale_bits >= MAX_PRIME_BITS:
+        raise _too_fine(candidate, tolerance)
+    if first_bits > MAX_PRIME_BITS:
+        raise CompileError(
+            f"at ring dimension {candidate.ring_dim} the last prime would need {first_bits} bits, {scale_bits} for the"
+            f" tolerance of {tolerance:.3g} and {room} for values up to 2^{room - 1}; it can have {MAX_PRIME_BITS}: ask"
+            " for a larger tolerance, or scale the outputs down"
+        )
+    return scale_bits, first_bits
+
+
+def _room_bits(candidate: Candidate, leveled: Graph, reference: CkksParameters) -> float:
+    """log2 of twice the largest value at level 0; values of higher levels count as so much less as they have room."""
+    largest: dict[str, float] = {}
+    for inputs in candidate.inputs:
+        run(leveled, inputs, lambda node, _, result: _note(largest, node.out.name, result))
+        for value in leveled.inputs:
+            _note(largest, value.name, inputs[value.name])
+    types = {value.name: value.type for value in leveled.values()}
+    return max((_needed_bits(types[name], size, reference) for name, size in largest.items()), default=-inf)
+
+
+def _note(largest: dict[str, float], name: str, result: Reals) -> None:
+    largest[name] = max(largest.get(name, 0.0), float(np.abs(result).max(initial=0.0)))
+
+
+def _needed_bits(type_: object, size: float, reference: CkksParameters) -> float:
+    """By how many bits the first prime must exceed a scale so that a value fits."""
+    if not isinstance(type_, CkksType) or type_.scale is None or type_.level is None or size == 0:
+        return -inf
+    return log2(2 * size * type_.scale) - (type_.level + 1) * reference.scale_bits
+
+
+def _cheapest(
+    candidate: Candidate, packed: Graph, levels: int, bits: tuple[int, int], costs: UnitCosts, security: str
+) -> CkksParameters:
+    """The number of digits with which the graph costs least.
+
+    Raises:
+        CompileError: with no number of digits the parameters are secure.
+    """
+    fitting = list(_fitting(candidate.ring_dim, levels, bits, security))
+    if not fitting:
+        raise CompileError(
+            f"ring dimension {candidate.ring_dim} is too small for {levels} levels with scales of {bits[0]} bits and a"
+            f" last prime of {bits[1]}: ask for a larger tolerance, or use polynomials of lower degree"
+        )
+    shape = run_passes(packed, [PlaceLevels(fitting[0])], dumped=False)
+    return min(fitting, key=lambda parameters: graph_cost(shape, parameters, costs).total)
+
+
+def _fitting(ring_dim: int, levels: int, bits: tuple[int, int], security: str) -> Iterator[CkksParameters]:
+    for digits in range(1, levels + 2):
+        if is_even_cut(levels + 1, digits):
+            try:
+                yield CkksParameters(ring_dim, levels, *bits, digits, security)
+            except ParameterError:
+                continue
+
+
+def _predicted(
+    candidate: Candidate, leveled: Graph, parameters: CkksParameters, inputs: int = PREDICTED_INPUTS
+) -> tuple[Prediction, float]:
+    """On the first sample, and the largest bound of the error on the client's outputs for the first few."""
+    model, client = noise_model(parameters), candidate.client
+    predictions = [predict(leveled, sample, model, SAMPLES) for sample in candidate.inputs[:inputs]]
+    bounds = [found.bound if client is None else found.bound_after(client) for found in predictions]
+    return predictions[0], max(bounds)
+
+
+def _too_fine(candidate: Candidate, tolerance: float) -> CompileError:
+    return CompileError(
+        f"a tolerance of {tolerance:.3g} cannot be met at ring dimension {candidate.ring_dim}: even scales of"
+        f" {MAX_PRIME_BITS - 1} bits leave more noise; ask for a larger tolerance"
+    )

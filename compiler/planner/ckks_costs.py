@@ -1,0 +1,312 @@
+"""What a LEVELED graph costs on a server: time by counted work and measured costs of a unit of it.
+
+The work of an operation is counted in what the evaluator spends its time on, per prime: number-theoretic transforms
+(N log2 N), products of two polynomials with a third (N), one term of a basis conversion (N), and encodings of vectors
+(a Fourier transform). Hybrid key switching follows Han and Ki (eprint 2019/688), linear transforms
+the double hoisting of Bossuat et al. (eprint 2020/1203). What key switching leaves stays modulo Q P until it is needed
+modulo Q; a rescale divides by P and its prime at once.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from math import ceil, log2
+
+import numpy as np
+
+from enclair.compiler.ckks_parameters import CkksParameters, digit_bits
+from enclair.compiler.ir.graph import Graph, Node, Value
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
+from enclair.compiler.ir.ops.ckks import (
+    AddPlainVectors,
+    DropToLevel,
+    LinearTransform,
+    MultiplyCiphers,
+    MultiplyPlain,
+    Relinearise,
+    Rescale,
+    RotateSlots,
+)
+from enclair.compiler.ir.types import CkksType
+
+SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
+"""Ops that take ciphertexts modulo Q P as they are, when all are."""
+SERVER_SPECIAL_BITS = 50
+"""The server's special primes are below 2^50, so that float64 holds their residues."""
+SPECIAL_MARGIN_BITS = 8
+"""Their product is so many bits longer than a digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Counts, each for one prime: transforms; products of a plaintext with both polynomials, and of a digit with both
+    of a key, which comes from memory; conversion terms; encoded vectors.
+    """
+
+    transforms: float = 0.0
+    products: float = 0.0
+    key_products: float = 0.0
+    conversions: float = 0.0
+    encodings: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        """Both."""
+        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def times(self, count: float) -> Work:
+        """So many times."""
+        return Work(*(count * part for part in astuple(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCosts:
+    """Nanoseconds of one thread: a transform and an encoding per N log2 N, products and a conversion term per N.
+
+    The defaults are of a machine with AVX-512 at about 2.5 GHz; ``enclair calibrate`` measures them.
+    """
+
+    transform: float = 0.22
+    product: float = 5.6
+    key_product: float = 2.7
+    conversion: float = 0.8
+    encoding: float = 2.1
+
+    def milliseconds(self, work: Work, ring_dim: int) -> float:
+        """Of work at a ring dimension."""
+        deep = work.transforms * self.transform + work.encodings * self.encoding
+        flat = work.products * self.product + work.key_products * self.key_product
+        flat += work.conversions * self.conversion
+        return 1e-6 * ring_dim * (deep * log2(ring_dim) + flat)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformSteps:
+    """Inputs that are rotated, baby and giant rotations, products with plaintexts, results."""
+
+    turned: int
+    babies: int
+    giants: int
+    products: int
+    results: int
+
+
+@dataclass(frozen=True, slots=True)
+class RingWork:
+    """The work of operations on one ciphertext.
+
+    Args:
+        digit_size: primes in a digit.
+        special: the server's special primes.
+    """
+
+    digit_size: int
+    special: int
+
+    def digits(self, limbs: int) -> int:
+        """Digits of a ciphertext of so many primes."""
+        return ceil(limbs / self.digit_size)
+
+    def decompose(self, limbs: int) -> Work:
+        """Digits of one polynomial, modulo all primes (ModUp)."""
+        wide, size = limbs + self.special, min(limbs, self.digit_size)
+        digits = self.digits(limbs)
+        return Work(transforms=digits * wide, conversions=digits * (wide - size) * size)
+
+    def inner_product(self, limbs: int) -> Work:
+        """Digits times a key."""
+        return Work(key_products=self.digits(limbs) * (limbs + self.special))
+
+    def mod_down(self, limbs: int) -> Work:
+        """One polynomial divided by P."""
+        return Work(transforms=limbs + self.special, conversions=limbs * self.special, products=limbs / 8)
+
+    def key_switch(self, limbs: int) -> Work:
+        """A rotation by itself, or a relinearisation; the result is modulo Q P."""
+        return self.decompose(limbs) + self.inner_product(limbs)
+
+    def rescale(self, limbs: int, *, extended: bool) -> Work:
+        """Dividing both polynomials by the last of so many primes, and by P where they are extended."""
+        if extended:
+            return self.mod_down(limbs).times(2)
+        return Work(transforms=2 * limbs, products=limbs / 4)
+
+    def is_extended(self, steps: TransformSteps, limbs: int) -> bool:
+        """Whether the sums of a linear transform are modulo Q P: where that saves divisions of its inputs."""
+        wide = limbs + self.special
+        after = steps.giants or 2 * steps.results
+        return steps.babies > 0 and after * wide + steps.products * self.special / 4 <= 2 * steps.babies * wide
+
+    def linear_transform(self, steps: TransformSteps, limbs: int) -> Work:
+        """A linear transform, of which plaintexts are encoded beforehand; the last division is its reader's."""
+        extended = self.is_extended(steps, limbs)
+        return (
+            self.decompose(limbs).times(steps.turned + steps.giants)
+            + self.inner_product(limbs).times(steps.babies + steps.giants)
+            + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
+            + Work(products=steps.products * (limbs + self.special * extended))
+        )
+
+
+USUAL = RingWork(digit_size=2, special=2)
+"""Before parameters are chosen: digits of two primes of 40 bits."""
+
+
+def ring_work(parameters: CkksParameters) -> RingWork:
+    """The work of operations under parameters."""
+    special = ceil((max(digit_bits(parameters)) + SPECIAL_MARGIN_BITS) / SERVER_SPECIAL_BITS)
+    return RingWork(parameters.digit_size, special)
+
+
+def step_costs(costs: UnitCosts, ring_dim: int, limbs: int, ring: RingWork = USUAL) -> dict[str, float]:
+    """Milliseconds of the steps of linear transforms on one ciphertext, by what packing calls them."""
+    steps = {
+        "hoist": ring.decompose(limbs),
+        "baby": ring.inner_product(limbs),
+        "mod_down": ring.mod_down(limbs).times(2),
+        "rotate": ring.key_switch(limbs) + ring.mod_down(limbs),
+        "plain": Work(products=limbs + ring.special),
+        "multiply": Work(products=limbs / 2) + ring.key_switch(limbs) + ring.mod_down(limbs).times(2),
+        "add": Work(products=limbs / 8),
+    }
+    return {name: costs.milliseconds(work, ring_dim) for name, work in steps.items()}
+
+
+def transform_steps(graph: Graph, node: Node) -> TransformSteps:
+    """What a ``LinearTransform`` takes, by its tables; terms of one place are one plaintext."""
+    if not isinstance(node.op, LinearTransform):
+        raise TypeError(f"{node} is not a linear transform")
+    rows, cols, rotations, _, weights, _ = (graph.constant(arg) for arg in node.args[1:])
+    kept = np.flatnonzero(weights)
+    rows, cols, rotations = rows[kept], cols[kept], rotations[kept]
+    babies = rotations % node.op.baby_steps if node.op.baby_steps else rotations
+    giants = rotations - babies
+    turned = _distinct(cols[babies != 0])
+    return TransformSteps(
+        turned,
+        _distinct(cols[babies != 0], babies[babies != 0]),
+        _distinct(rows[giants != 0], giants[giants != 0]),
+        _distinct(rows, cols, rotations),
+        _distinct(rows),
+    )
+
+
+def graph_work(graph: Graph, ring: RingWork) -> dict[str, Work]:
+    """The work of each node of a LEVELED graph, by the name of its result."""
+    extended: set[str] = set()
+    found: dict[str, Work] = {}
+    for node in graph.nodes:
+        limbs = _limbs(node)
+        read = [arg.name in extended for arg in node.args if isinstance(arg.type, CkksType)]
+        found[node.out.name] = _work(graph, node, ring, limbs, extended=all(read))
+        if _leaves_extended(graph, node, ring, limbs) or (isinstance(node.op, SUMS) and all(read)):
+            extended.add(node.out.name)
+        elif any(read) and not isinstance(node.op, Rescale):
+            downs = sum(is_wide * _count(arg) for is_wide, arg in zip(read, node.args, strict=False))
+            found[node.out.name] += ring.mod_down(limbs).times(2 * downs)
+    return found
+
+
+def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: bool) -> Work:
+    """What a node does with its arguments as they should be."""
+    count, parts = _count(node.args[0]), getattr(node.args[0].type, "parts", 2)
+    match node.op:
+        case LinearTransform():
+            return ring.linear_transform(transform_steps(graph, node), limbs)
+        case RotateSlots() | Relinearise():
+            return ring.key_switch(limbs).times(count)
+        case Rescale():
+            return ring.rescale(limbs, extended=extended).times(count)
+        case MultiplyCiphers():
+            return Work(products=limbs * count / 2)
+        case MultiplyPlain():
+            return Work(products=limbs * count * parts / 8) + _encoded(graph, node, limbs)
+        case AddPlainVectors():
+            return Work(products=limbs * count / 8) + _encoded(graph, node, limbs)
+        case AddCiphers() | SubtractCiphers():
+            return Work(products=(limbs + ring.special * extended) * count * parts / 16)
+        case _:
+            return Work()
+
+
+def _leaves_extended(graph: Graph, node: Node, ring: RingWork, limbs: int) -> bool:
+    """Whether an op leaves its result modulo Q P, whatever its arguments are."""
+    if isinstance(node.op, LinearTransform):
+        steps = transform_steps(graph, node)
+        return steps.giants > 0 or ring.is_extended(steps, limbs)
+    return isinstance(node.op, RotateSlots | Relinearise)
+
+
+def _limbs(node: Node) -> int:
+    """Primes of the first argument."""
+    x = node.args[0].type
+    if not isinstance(x, CkksType) or x.level is None:
+        raise TypeError(f"{node} has no level: place levels first")
+    return x.level + 1
+
+
+def _count(value: Value) -> int:
+    return value.type.count if isinstance(value.type, CkksType) else 0
+
+
+def _encoded(graph: Graph, node: Node, limbs: int) -> Work:
+    """Plaintext vectors; one number for all slots needs no encoding."""
+    vectors = graph.constant(node.args[1])
+    return Work(transforms=len(vectors) * limbs, encodings=len(vectors)) if vectors.shape[1] > 1 else Work()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCost:
+    """Milliseconds of each node by the name of its result, of all on one thread, and of the longest way through."""
+
+    nodes: Mapping[str, float]
+    total: float
+    critical_path: float
+
+
+def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
+    """What a LEVELED graph takes."""
+    work = graph_work(graph, ring_work(parameters))
+    nodes = {name: costs.milliseconds(done, parameters.ring_dim) for name, done in work.items()}
+    ends: dict[str, float] = {}
+    for node in graph.nodes:
+        ends[node.out.name] = max((ends.get(arg.name, 0.0) for arg in node.args), default=0.0) + nodes[node.out.name]
+    return GraphCost(nodes, sum(nodes.values()), max(ends.values(), default=0.0))
+
+
+def makespan(graph: Graph, nodes: Mapping[str, float], threads: int) -> float:
+    """Milliseconds on several threads, each node on one: by the longest way first (Graham, 1969)."""
+    waiting, readers, after = _dependencies(graph, nodes)
+    ready = [(-after[name], name) for name, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < threads:
+            _, name = heapq.heappop(ready)
+            heapq.heappush(running, (now + nodes[name], name))
+        now, done = heapq.heappop(running)
+        for reader in readers.get(done, []):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, (-after[reader], reader))
+    return now
+
+
+def _dependencies(
+    graph: Graph, nodes: Mapping[str, float]
+) -> tuple[dict[str, int], dict[str, list[str]], dict[str, float]]:
+    """For each node: how many it waits for, who waits for it, and the cost of the longest way from it on."""
+    waiting, readers = dict.fromkeys(nodes, 0), {name: [n.out.name for n in r] for name, r in graph.consumers().items()}
+    for node in graph.nodes:
+        waiting[node.out.name] = len({arg.name for arg in node.args if arg.name in nodes})
+    after: dict[str, float] = {}
+    for node in reversed(graph.nodes):
+        name = node.out.name
+        after[name] = nodes[name] + max((after[reader] for reader in readers[name]), default=0.0)
+    return waiting, readers, after
+
+
+def _distinct(*columns: np.ndarray) -> int:  # type: ignore[type-arg] # integers of any kind
+    return len(set(zip(*(column.tolist() for column in columns), strict=True)))

@@ -1,0 +1,92 @@
+"""Parameters by tolerance: large enough for values and noise, no larger; errors say what is missing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+from tests.ckks_graphs import ckks, linear_layer
+
+from enclair.compiler.errors import CompileError
+from enclair.compiler.ir.graph import Builder
+from enclair.compiler.ir.ops.ckks import EvaluatePolynomial
+from enclair.compiler.ir.stages import Stage
+from enclair.compiler.ir.types import CkksType
+from enclair.compiler.ir.verify import verify
+from enclair.compiler.parameters import ParameterError
+from enclair.compiler.planner.ckks_choice import Candidate, choose_ckks
+from enclair.compiler.planner.ckks_costs import UnitCosts, graph_cost
+
+SQUARE = EvaluatePolynomial((0.5, 0.0, 0.5), -1.0, 1.0)
+
+
+def network(ring_dim: int, layers: int = 2, size: float = 1.0) -> Candidate:
+    slots, rng = ring_dim // 2, np.random.default_rng(0)
+    b = Builder("network")
+    x = b.input("x", CkksType(1, slots))
+    h = linear_layer(b, x, 8, rng)
+    for _ in range(layers - 1):
+        h = linear_layer(b, b.add(SQUARE, h), 8, rng)
+    return Candidate(b.build([h]), [{"x": size * rng.uniform(-1, 1, size=(1, slots))} for _ in range(2)])
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
+def test_the_bound_keeps_the_tolerance_without_waste(tolerance: float) -> None:
+    choice = choose_ckks([network(16384)], tolerance)
+    verify(choice.graph, Stage.LEVELED)
+    assert choice.parameters.secure
+    assert choice.parameters.levels == 3
+    assert tolerance / 4 < choice.error_bound <= tolerance
+
+
+def test_smaller_tolerances_take_larger_scales_and_rings() -> None:
+    candidates = [network(ring_dim, 3) for ring_dim in (8192, 16384)]
+    coarse, fine = choose_ckks(candidates, 1e-2), choose_ckks(candidates, 1e-6)
+    assert (coarse.parameters.ring_dim, fine.parameters.ring_dim) == (8192, 16384)
+    assert coarse.parameters.scale_bits < fine.parameters.scale_bits
+
+
+def test_every_value_fits_its_modulus_with_room() -> None:
+    choice = choose_ckks([network(16384, size=30.0)], 1e-2)
+    for value in choice.graph.values():
+        if isinstance(value.type, CkksType):
+            modulus = prod(choice.parameters.primes[: (ckks(value).level or 0) + 1])
+            largest = choice.prediction.values[value.name].magnitude
+            assert 2 * largest * (ckks(value).scale or 0.0) * 1.25 < modulus
+    small = choose_ckks([network(16384)], 1e-2).parameters
+    room = choice.parameters.first_bits - choice.parameters.scale_bits
+    assert room > small.first_bits - small.scale_bits
+
+
+def test_the_cheapest_digits_are_chosen() -> None:
+    costs = UnitCosts()
+    choice = choose_ckks([network(16384, 4)], 1e-4, costs)
+    others = []
+    for digits in range(1, choice.parameters.levels + 2):
+        with suppress(ParameterError):
+            others.append(graph_cost(choice.graph, replace(choice.parameters, digits=digits), costs).total)
+    assert len(others) > 1
+    assert choice.cost.total == min(others)
+
+
+def test_a_ring_that_is_too_small() -> None:
+    with pytest.raises(CompileError, match=r"ring dimension 8192 is too small for 9 levels with scales of .* bits"):
+        choose_ckks([network(8192, 5)], 1e-4)
+
+
+def test_a_tolerance_that_is_too_small() -> None:
+    with pytest.raises(CompileError, match=r"a tolerance of 1e-14 cannot be met at ring dimension 16384"):
+        choose_ckks([network(16384)], 1e-14)
+
+
+def test_values_that_are_too_large() -> None:
+    with pytest.raises(CompileError, match=r"the last prime would need .* bits, .* for the tolerance of 1e-05 and"):
+        choose_ckks([network(16384, 1, size=1e5)], 1e-5)
+
+
+def test_nothing_to_choose_from() -> None:
+    with pytest.raises(CompileError, match="nothing to choose from"):
+        choose_ckks([], 1e-3)

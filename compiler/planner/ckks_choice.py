@@ -171,7 +171,7 @@ def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, ma
     """
     reference = CkksParameters(candidate.ring_dim, levels, REFERENCE_BITS, MAX_PRIME_BITS, 1, INSECURE)
     leveled = run_passes(packed, leveling(reference), dumped=False)
-    _, error_bound = _predicted(candidate, leveled, reference)
+    _, error_bound = _predicted(candidate, leveled, reference, 1)
     scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
     room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin)) + ROOM_BITS
     first_bits = scale_bits + max(room, 0)
@@ -235,10 +235,12 @@ def _fitting(ring_dim: int, levels: int, bits: tuple[int, int], security: str) -
                 continue
 
 
-def _predicted(candidate: Candidate, leveled: Graph, parameters: CkksParameters) -> tuple[Prediction, float]:
+def _predicted(
+    candidate: Candidate, leveled: Graph, parameters: CkksParameters, inputs: int = PREDICTED_INPUTS
+) -> tuple[Prediction, float]:
     """On the first sample, and the largest bound of the error on the client's outputs for the first few."""
     model, client = noise_model(parameters), candidate.client
-    predictions = [predict(leveled, inputs, model, SAMPLES) for inputs in candidate.inputs[:PREDICTED_INPUTS]]
+    predictions = [predict(leveled, sample, model, SAMPLES) for sample in candidate.inputs[:inputs]]
     bounds = [found.bound if client is None else found.bound_after(client) for found in predictions]
     return predictions[0], max(bounds)
 

@@ -79,11 +79,11 @@ def node_work(graph: Graph, node: Node) -> float:
         _, gather, weights, _ = node.args
         positions = graph.constant(gather).shape[1]
         return float(np.count_nonzero(graph.constant(weights))) * positions * SCALAR_TERM_MS
-    if isinstance(node.op, SlotCombination | LinearTransform):
+    if isinstance(node.op, SlotCombination):
         return len(graph.constant(node.args[1])) * VECTOR_TERM_MS
     if isinstance(node.op, MaskSlots):
         return len(node.op.masked()[0]) * VECTOR_TERM_MS
-    count = node.out.type.count if isinstance(node.out.type, CipherType | CkksType) else 0
+    count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
     return count * (ADD_PLAIN_MS if isinstance(node.op, AddPlain) else OTHER_MS)
 
 

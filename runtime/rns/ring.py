@@ -30,6 +30,9 @@ rounding does."""
 class RingParameters(Protocol):
     """What is read of the parameters of a program."""
 
+    def __hash__(self) -> int:
+        """Equal parameters have equal hashes."""
+
     @property
     def ring_dim(self) -> int:
         """N."""

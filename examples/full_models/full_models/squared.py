@@ -128,10 +128,11 @@ def fine_tune(
     """Train on; ``progress`` is told the step and the mean absolute error of its batch in HU."""
     torch.manual_seed(schedule.seed)
     random = np.random.default_rng(schedule.seed)
+    model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), lr=schedule.rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, schedule.steps, eta_min=1e-6)
     for step in range(schedule.steps):
-        full, low = (images.clamp(*input_range()) for images in batch(pairs, random, schedule))
+        full, low = (_clamped(images) for images in batch(pairs, random, schedule))
         error = (model(low) - full).abs()
         penalty = PENALTY * excess(model, extremes(random, schedule).clamp(*input_range()))
         loss = (error / noise_scale(low, full)).mean() + penalty
@@ -141,4 +142,9 @@ def fine_tune(
         optimiser.step()
         cosine.step()
         progress(step, error.mean().item() * UNIT_HU)
-    return model.eval()
+    return model.to(memory_format=torch.contiguous_format).eval()
+
+
+def _clamped(images: Tensor) -> Tensor:
+    """Within the range, laid out as convolutions of few channels are fastest."""
+    return images.clamp(*input_range()).contiguous(memory_format=torch.channels_last)

@@ -25,11 +25,13 @@ from torch import Tensor, nn
 from full_models.activations import Square
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "squared_denoiser.safetensors"
-STEPS = Schedule(steps=6000, rate=1e-3)
+STEPS = Schedule(steps=8000, rate=3e-3)
 RANGE_HU = (-1200.0, 1800.0)
 """What inputs are clipped to, noisy air to dense bone: polynomials are only right on the range they were trained on."""
 SPREAD = 3.0
 """A ReLU is fitted over so many standard deviations of what comes to it."""
+LEAST_CURVATURE = 1e-2
+"""A channel that is always on or always off would get a straight line, which is no square."""
 
 
 class SquaredDenoiser(nn.Module):
@@ -117,8 +119,9 @@ def quadratic(responses: NDArray[np.float32]) -> tuple[float, float, float]:
     middle, spread = float(responses.mean()), float(responses.std()) + 1e-2
     u = middle + spread * np.linspace(-SPREAD, SPREAD, 201)
     weights = np.exp(-(np.linspace(-SPREAD, SPREAD, 201) ** 2) / 4)
-    c, b, a = np.polynomial.polynomial.polyfit(u, np.maximum(u, 0), 2, w=weights)
-    a = max(a, 1e-2 / spread)
+    relu = np.maximum(u, 0)
+    a = max(np.polynomial.polynomial.polyfit(u, relu, 2, w=weights)[2], LEAST_CURVATURE / spread)
+    c, b = np.polynomial.polynomial.polyfit(u, relu - a * u**2, 1, w=weights)
     return float(a), float(b / (2 * a)), float(c - b * b / (4 * a))
 
 

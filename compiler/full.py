@@ -9,7 +9,7 @@ chosen so that the noise that is predicted on the calibration data fits in what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import log2
 from typing import Any
 
@@ -23,6 +23,7 @@ from enclair.compiler.input_ranges import input_limits, with_declared
 from enclair.compiler.ir.graph import Array, Graph
 from enclair.compiler.ir.ops.ckks import UnpackReals
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.types import CkksType
 from enclair.compiler.options import FullOptions, check_full_options
 from enclair.compiler.packing.slotted.pack import Packed, pack
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
@@ -31,6 +32,7 @@ from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.pipeline import dump, run_passes
 from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
 from enclair.compiler.planner.ckks_costs import UnitCosts, makespan
+from enclair.compiler.planner.ckks_memory import graph_memory
 from enclair.compiler.planner.levels import LevelPlan
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of
 
@@ -40,6 +42,8 @@ DEFAULT_SHARE = 1e-3
 APPROXIMATION_SHARE = 0.75
 """Of the tolerance, for the polynomials."""
 THREADS = (1, 2, 4, 8)
+ENCRYPT_NS, DECRYPT_NS = 9.0, 30.0
+"""Of OpenFHE, a ciphertext and limb, by N log2 N; measured at N = 8192."""
 SMALL_SCALES = (20, 24, 28, 32)
 PREDICTED_ON = 2
 """Calibration samples on which the noise is predicted."""
@@ -92,6 +96,7 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
             given = [run(packed.prologue, sample) for sample in samples[:PREDICTED_ON]]
             candidate = Candidate(packed.server, given, packed.client)
             choice = choose_for(candidate, tolerance - approximated.bound, UnitCosts(), options.margin)
+            _check_memory(choice, options.max_ram)
         except PackingError as error:
             refusals.append(f"%{error.node} {error.reason}")
         except CompileError as error:
@@ -105,6 +110,23 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
     if best is None:
         raise CompileError(_refused(levels, refusals))
     return best
+
+
+def _check_memory(choice: CkksChoice, max_ram: int | None) -> None:
+    """Refuse a candidate that needs more memory than there may be.
+
+    Raises:
+        CompileError: says how much of what.
+    """
+    memory = graph_memory(choice.graph, choice.parameters)
+    if max_ram is not None and memory.total > max_ram:
+        parts = ", ".join(
+            f"{getattr(memory, name) / 1e9:.2f} GB of {name}" for name in ("keys", "plaintexts", "ciphertexts")
+        )
+        raise CompileError(
+            f"at ring dimension {choice.parameters.ring_dim} the server needs {parts}, max_ram is {max_ram / 1e9:.2f}"
+            " GB: allow more, fewer rotation keys (max_rotation_keys), or a larger tolerance"
+        )
 
 
 def _can_hold(ring_dim: int, levels: int) -> bool:
@@ -175,4 +197,22 @@ def _cost(choice: CkksChoice) -> dict[str, Any]:
     """What a run is estimated to take."""
     cost = choice.cost
     spans = {str(threads): makespan(choice.graph, cost.nodes, threads) for threads in THREADS}
-    return {"server_ms": cost.total, "critical_ms": cost.critical_path, "threads_ms": spans, "calibrated": False}
+    memory = graph_memory(choice.graph, choice.parameters)
+    return {
+        "server_ms": cost.total,
+        "critical_ms": cost.critical_path,
+        "threads_ms": spans,
+        "client_ms": _client_ms(choice),
+        "memory_bytes": memory.total,
+        "calibrated": False,
+    }
+
+
+def _client_ms(choice: CkksChoice) -> float:
+    """Encoding and encrypting the uploads, decrypting and decoding the answers: OpenFHE's work."""
+    unit = choice.parameters.ring_dim * log2(choice.parameters.ring_dim) * 1e-6
+    sent, back = (
+        sum(v.type.count * ((v.type.level or 0) + 1) for v in values if isinstance(v.type, CkksType))
+        for values in (choice.graph.inputs, choice.graph.outputs)
+    )
+    return unit * (sent * ENCRYPT_NS + back * DECRYPT_NS)

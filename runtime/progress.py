@@ -10,13 +10,17 @@ from typing import TypeAlias
 import numpy as np
 
 from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.ops.ckks import LinearTransform, Relinearise, RotateSlots
 from enclair.compiler.ir.ops.packed import AddPlain, LinearCombination, MaskSlots, SlotCombination
-from enclair.compiler.ir.types import CipherType
+from enclair.compiler.ir.types import CipherType, CkksType
 from enclair.compiler.program import Exchange, Program
 
 ENCRYPT_MS, LOAD_MS, ANSWER_MS, DECRYPT_MS = 4.0, 0.5, 9.0, 1.0
 SCALAR_TERM_MS, VECTOR_TERM_MS, ADD_PLAIN_MS, OTHER_MS = 0.25, 1.2, 1.0, 0.1
-"""Cost of a ciphertext or a term on one core at N = 8192, two limbs. Only ratios matter: the pace is measured."""
+KEY_SWITCH_MS, HOISTED_MS, PLAINTEXT_MS = 0.5, 0.1, 0.02
+"""Cost of a ciphertext or a term on one core at N = 8192, two limbs; for CKKS of each limb. Only ratios matter: the
+pace is measured.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,14 @@ def answer_work(exchange: Exchange) -> float:
 
 
 def graph_work(graph: Graph) -> float:
-    """The sums of a server graph."""
+    """The work of a server graph."""
     return sum(node_work(graph, node) for node in graph.nodes)
 
 
 def node_work(graph: Graph, node: Node) -> float:
-    """The sums of one node."""
+    """The work of one node."""
+    if isinstance(node.out.type, CkksType):
+        return _ckks_work(graph, node, node.out.type)
     if isinstance(node.op, LinearCombination):
         _, gather, weights, _ = node.args
         positions = graph.constant(gather).shape[1]
@@ -79,3 +85,14 @@ def node_work(graph: Graph, node: Node) -> float:
         return len(node.op.masked()[0]) * VECTOR_TERM_MS
     count = node.out.type.count if isinstance(node.out.type, CipherType) else 0
     return count * (ADD_PLAIN_MS if isinstance(node.op, AddPlain) else OTHER_MS)
+
+
+def _ckks_work(graph: Graph, node: Node, type_: CkksType) -> float:
+    """By ciphertexts and limbs: key switches, and products with plaintexts."""
+    limbs = 1 + (type_.level or 0)
+    if isinstance(node.op, LinearTransform):
+        _, cols, rotations = (graph.constant(arg) for arg in node.args[1:4])
+        rotated = len(set(zip(cols.tolist(), rotations.tolist(), strict=True)))
+        return limbs * (rotated * HOISTED_MS + len(cols) * PLAINTEXT_MS)
+    switched = isinstance(node.op, RotateSlots | Relinearise)
+    return limbs * type_.count * (KEY_SWITCH_MS if switched else PLAINTEXT_MS)

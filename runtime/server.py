@@ -83,6 +83,7 @@ class Server(Generic[Batch]):
         seed = self._seed(envelope)
         inputs = inputs if seed is None else self._obfuscator.restored(inputs, seed)
         inputs = self._store.kept(envelope.session) | inputs
+        self.prepare()
         with self.watch("sums"):
             values = only(inputs, kept_after(self.program, envelope.round))
             values |= self._run(envelope.round, round_.server, inputs)
@@ -106,14 +107,14 @@ class Server(Generic[Batch]):
         """Make beforehand what uploads do not change: encode the weights of CKKS programs. The first round does it
         otherwise.
         """
-        if self._is_ckks:
-            for number, round_ in enumerate(self.program.rounds, 1):
-                self._prepared.setdefault(number, prepare(round_.server, self._evaluator))
+        if self._is_ckks and not self._prepared:
+            with self.watch("prepare"):
+                rounds = enumerate(self.program.rounds, 1)
+                self._prepared = {number: prepare(round_.server, self._evaluator) for number, round_ in rounds}
 
     def _run(self, number: int, graph: Graph, inputs: dict[str, Batch]) -> dict[str, Batch]:
         if not self._is_ckks:
             return run_server_graph(graph, inputs, self._evaluator, self.observe)
-        self.prepare()
         return run_dataflow(
             graph,
             inputs,

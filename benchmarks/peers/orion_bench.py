@@ -250,8 +250,8 @@ def rotation_steps(slots: int, degree: int) -> dict[int, int]:
 
 
 def baby_steps(diagonals: set[int], rotations: set[int], slots: int) -> int:
-    """How many of the rotations are baby steps: of the splits by a power of two, the one that gives these rotations."""
-    for log in range(slots.bit_length()):
+    """How many rotations are baby steps: of the splits by a power of two, the widest that gives these rotations."""
+    for log in reversed(range(slots.bit_length())):
         width = 2**log
         babies = {diagonal % width for diagonal in diagonals} - {0}
         giants = {diagonal - diagonal % width for diagonal in diagonals} - {0}

@@ -299,12 +299,21 @@ class _Search:
     def _approximated(self, fits: Sequence[Fit]) -> Approximated:
         named = {place.name: fit for place, fit in zip(self.places, fits, strict=True)}
         graph = run_passes(self.lowered, (ApproximateActivations(named), *FINISH), dumped=False)
-        gap = max(_gap(graph, sample, wanted) for sample, wanted in zip(self.samples, self.references, strict=True))
+        gap = self._largest_gap(graph)
         origins = {node.out.name: node.origin for node in self.lowered.nodes}
         activations = tuple(
             self._activation(place, fit, origins[place.name]) for place, fit in zip(self.places, fits, strict=True)
         )
         return Approximated(graph, activations, SAFETY * gap)
+
+    def _largest_gap(self, graph: Graph) -> float:
+        """Over the samples, or up to the first that is beyond the tolerance."""
+        largest = 0.0
+        for sample, wanted in zip(self.samples, self.references, strict=True):
+            largest = max(largest, _gap(graph, sample, wanted))
+            if SAFETY * largest > self.tolerance:
+                break
+        return largest
 
     def _activation(self, place: Place, fit: Fit, origin: str) -> Activation:
         share = place.sensitivity * fit.error / self.tolerance

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import inf
 
 from enclair.compiler.approx.domains import Domain
-from enclair.compiler.approx.fits import MOST_LEVELS, Fit, best_at, cheapest
+from enclair.compiler.approx.fits import MOST_LEVELS, ONE_POLYNOMIAL, Fit, best_at, cheapest
+from enclair.compiler.approx.functions import has_corners
 from enclair.compiler.ir.ops.base import Op
 
 NEGLIGIBLE = 1e-3
@@ -55,6 +56,8 @@ def _options(place: Place, negligible: float) -> list[Fit]:
     for levels in range(1, MOST_LEVELS + 1):
         fit = best_at(place.op, place.domain.low, place.domain.high, levels)
         if fit is None or (found and fit.error >= found[-1].error * 0.99):
+            if levels <= ONE_POLYNOMIAL and not has_corners(place.op):
+                break  # what is left is rounding
             continue
         found.append(fit)
         if place.sensitivity * fit.error <= negligible:

@@ -119,6 +119,11 @@ def facts_of(op: Op) -> Facts | None:
     return FACTS.get(type(op))
 
 
+def has_corners(op: Op) -> bool:
+    """Whether the function is made of pieces, so that errors fall slowly with the degree."""
+    return bool(FACTS[type(op)].joints(op))
+
+
 def evaluate(op: Op, x: Reals) -> Reals:
     """The function, in float64."""
     with np.errstate(all="ignore"):

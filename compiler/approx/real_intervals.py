@@ -94,7 +94,7 @@ def proven_ranges(graph: Graph, input_ranges: Mapping[str, Range]) -> dict[str, 
 def _of_input(value: Value, range_: Range | None) -> Bounds:
     shape = _shape(value)
     low, high = (-inf, inf) if range_ is None else (range_.low, range_.high)
-    return Bounds(np.full(shape, low), np.full(shape, high))
+    return Bounds(np.full(shape, float(low)), np.full(shape, float(high)))
 
 
 def _shape(value: Value) -> tuple[int, ...]:

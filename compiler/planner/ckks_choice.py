@@ -32,6 +32,8 @@ TO_PRODUCTS = (FoldPolynomialRanges(), ExpandPolynomials())
 REFERENCE_BITS = 40
 """Noise is estimated at this scale, and goes down by half with each bit."""
 SAMPLES = 4
+PREDICTED_INPUTS = 2
+"""Errors depend on the values: so many calibration samples are looked at."""
 ROOM_BITS = 1
 """Values may be so many bits larger than the margin says before they outgrow their modulus."""
 
@@ -210,10 +212,11 @@ def _fitting(ring_dim: int, levels: int, bits: tuple[int, int], security: str) -
 
 
 def _predicted(candidate: Candidate, leveled: Graph, parameters: CkksParameters) -> tuple[Prediction, float]:
-    """On the first sample, and the bound of the error on the client's outputs."""
-    prediction = predict(leveled, candidate.inputs[0], noise_model(parameters), SAMPLES)
-    client = candidate.client
-    return prediction, prediction.bound if client is None else prediction.bound_after(client)
+    """On the first sample, and the largest bound of the error on the client's outputs for the first few."""
+    model, client = noise_model(parameters), candidate.client
+    predictions = [predict(leveled, inputs, model, SAMPLES) for inputs in candidate.inputs[:PREDICTED_INPUTS]]
+    bounds = [found.bound if client is None else found.bound_after(client) for found in predictions]
+    return predictions[0], max(bounds)
 
 
 def _too_fine(candidate: Candidate, tolerance: float) -> CompileError:

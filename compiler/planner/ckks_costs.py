@@ -1,8 +1,8 @@
 """What a LEVELED graph costs on a server: time by counted work and measured costs of a unit of it.
 
 The work of an operation is counted in what the evaluator spends its time on, per prime: number-theoretic transforms
-(N log2 N), products of a ciphertext's two polynomials with a third (N), one term of a basis conversion (N), and
-encodings of vectors (a Fourier transform). Hybrid key switching follows Han and Ki (eprint 2019/688), linear transforms
+(N log2 N), products of two polynomials with a third (N), one term of a basis conversion (N), and encodings of vectors
+(a Fourier transform). Hybrid key switching follows Han and Ki (eprint 2019/688), linear transforms
 the double hoisting of Bossuat et al. (eprint 2020/1203). What key switching leaves stays modulo Q P until it is needed
 modulo Q; a rescale divides by P and its prime at once.
 """
@@ -41,10 +41,13 @@ SPECIAL_MARGIN_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Counts, each for one prime: transforms, products with both polynomials, conversion terms; encoded vectors."""
+    """Counts, each for one prime: transforms; products of a plaintext with both polynomials, and of a digit with both
+    of a key, which comes from memory; conversion terms; encoded vectors.
+    """
 
     transforms: float = 0.0
     products: float = 0.0
+    key_products: float = 0.0
     conversions: float = 0.0
     encodings: float = 0.0
 
@@ -59,20 +62,22 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class UnitCosts:
-    """Nanoseconds of one thread: a transform and an encoding per N log2 N, a product and a conversion term per N.
+    """Nanoseconds of one thread: a transform and an encoding per N log2 N, products and a conversion term per N.
 
     The defaults are of a machine with AVX-512 at about 2.5 GHz; ``enclair calibrate`` measures them.
     """
 
-    transform: float = 0.36
-    product: float = 1.5
-    conversion: float = 0.5
-    encoding: float = 4.0
+    transform: float = 0.22
+    product: float = 5.6
+    key_product: float = 2.7
+    conversion: float = 0.8
+    encoding: float = 2.1
 
     def milliseconds(self, work: Work, ring_dim: int) -> float:
         """Of work at a ring dimension."""
         deep = work.transforms * self.transform + work.encodings * self.encoding
-        flat = work.products * self.product + work.conversions * self.conversion
+        flat = work.products * self.product + work.key_products * self.key_product
+        flat += work.conversions * self.conversion
         return 1e-6 * ring_dim * (deep * log2(ring_dim) + flat)
 
 
@@ -110,11 +115,11 @@ class RingWork:
 
     def inner_product(self, limbs: int) -> Work:
         """Digits times a key."""
-        return Work(products=self.digits(limbs) * (limbs + self.special))
+        return Work(key_products=self.digits(limbs) * (limbs + self.special))
 
     def mod_down(self, limbs: int) -> Work:
         """One polynomial divided by P."""
-        return Work(transforms=limbs + self.special, conversions=limbs * self.special, products=limbs / 2)
+        return Work(transforms=limbs + self.special, conversions=limbs * self.special, products=limbs / 8)
 
     def key_switch(self, limbs: int) -> Work:
         """A rotation by itself, or a relinearisation; the result is modulo Q P."""
@@ -124,7 +129,7 @@ class RingWork:
         """Dividing both polynomials by the last of so many primes, and by P where they are extended."""
         if extended:
             return self.mod_down(limbs).times(2)
-        return Work(transforms=2 * limbs, products=limbs)
+        return Work(transforms=2 * limbs, products=limbs / 4)
 
     def is_extended(self, steps: TransformSteps, limbs: int) -> bool:
         """Whether the sums of a linear transform are modulo Q P: where that saves divisions of its inputs."""
@@ -189,13 +194,13 @@ def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: boo
         case Rescale():
             return ring.rescale(limbs, extended=extended).times(count)
         case MultiplyCiphers():
-            return Work(products=2 * limbs * count)
+            return Work(products=limbs * count / 2)
         case MultiplyPlain():
-            return Work(products=limbs * count * parts / 2) + _encoded(graph, node, limbs)
+            return Work(products=limbs * count * parts / 8) + _encoded(graph, node, limbs)
         case AddPlainVectors():
-            return Work(products=limbs * count / 4) + _encoded(graph, node, limbs)
+            return Work(products=limbs * count / 8) + _encoded(graph, node, limbs)
         case AddCiphers() | SubtractCiphers():
-            return Work(products=(limbs + ring.special * extended) * count * parts / 4)
+            return Work(products=(limbs + ring.special * extended) * count * parts / 16)
         case _:
             return Work()
 

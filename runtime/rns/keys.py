@@ -5,6 +5,9 @@ by P'/P and rounded, as a rescaling does. From b + a s = e + P g (mod Q P), wher
 the key holds, follows b' + a' s = e P'/P + r + P' g (mod Q P') with a rounding error r of about
 sqrt((1 + 2 N / 3) / 12): larger than e, but divided by P' when the key is used, and ``SPECIAL_MARGIN`` is made for it.
 Nothing but public key material goes in, so that security is that of OpenFHE's key.
+
+The sum of the keys of several digits is the key of the digit that holds all their primes. Where OpenFHE's P is large
+enough for such a digit, fewer and larger ones make less work.
 """
 
 from __future__ import annotations
@@ -19,10 +22,16 @@ from enclair.runtime.errors import PayloadError
 from enclair.runtime.limbs.compiled import FLOAT, INT, WORD, Floats, Word, Words, compiled, high_product, read, write
 from enclair.runtime.limbs.ntt import Transform, inverse, smallest_root, with_quotients
 from enclair.runtime.limbs.workers import parallel_map
-from enclair.runtime.rns.elementwise import from_words
+from enclair.runtime.rns.elementwise import Kept, from_words
 from enclair.runtime.rns.lanes import centred, full, load, product, store
 from enclair.runtime.rns.ring import Ring, RingParameters
 from enclair.runtime.rns.transforms import forward, order
+
+KEY_COST = {np.int32: 0.5, np.float64: 1.0}
+"""Of the product of a digit and a key modulo one prime, in transforms: the key's memory takes longest."""
+
+KEY_MARGIN = 2**5
+"""OpenFHE's P is at least so many times a merged digit: errors in its keys then add less noise than rounding does."""
 
 HALF = 30
 """Bits of the lower half of a residue of 60 bits."""
@@ -46,12 +55,26 @@ class EvaluationKeys:
     key_id: str = ""
 
 
+def open_ring(parameters: RingParameters) -> Ring:
+    """The ring whose digits, of one or more of OpenFHE's, make least work."""
+    primes, size, whole = parameters.primes, parameters.digit_size, math.prod(parameters.special_primes)
+    rings = [Ring(parameters.ring_dim, primes, size * merged) for merged in range(1, -(-len(primes) // size) + 1)]
+    return min((ring for ring in rings if ring is rings[0] or KEY_MARGIN * ring.largest_digit <= whole), key=_work)
+
+
+def _work(ring: Ring) -> float:
+    """Of a rotation, in transforms: digits, products with the key, and two polynomials to bring back."""
+    rows, digits = len(ring.every_prime), len(ring.digits(len(ring.primes) - 1))
+    return rows * (digits * (1 + KEY_COST[ring.kept_as]) + 2)
+
+
 @dataclass(frozen=True, eq=False)
 class SwitchTables:
     """What bringing keys to a ring's special primes needs.
 
     Args:
         ring: that they are brought to.
+        merged: OpenFHE's digits in one of the ring's.
         transforms: modulo OpenFHE's special primes.
         scales: (special, 2): P' (P / p)^-1 modulo each of them, and Shoup's quotient.
         inverses: (special,): 1 / p.
@@ -61,6 +84,7 @@ class SwitchTables:
     """
 
     ring: Ring
+    merged: int
     transforms: tuple[Transform, ...]
     scales: Words
     inverses: Floats
@@ -78,6 +102,7 @@ def switch_tables(parameters: RingParameters, ring: Ring) -> SwitchTables:
     quotients = [pow(whole, -1, prime) for prime in ring.every_prime]
     return SwitchTables(
         ring,
+        ring.digit_size // parameters.digit_size,
         tuple(Transform(p, ring.ring_dim, smallest_root(p, ring.ring_dim)) for p in special),
         np.stack(scales),
         np.array([1.0 / p for p in special]),
@@ -87,41 +112,58 @@ def switch_tables(parameters: RingParameters, ring: Ring) -> SwitchTables:
     )
 
 
-def bring_key(key: Words, tables: SwitchTables, name: str) -> Floats:
+def bring_key(key: Words, tables: SwitchTables, name: str) -> Kept:
     """The key (digits, 2, rows, N) modulo the primes of the ring.
 
     Raises:
         PayloadError: it is of another shape; ``name`` says which key.
     """
-    ring = tables.ring
-    digits = len(ring.digits(len(ring.primes) - 1))
+    ring, merged = tables.ring, tables.merged
+    digits = -(-len(ring.primes) * merged // ring.digit_size)
     needed = (digits, 2, len(ring.primes) + len(tables.transforms), ring.ring_dim)
     if key.shape != needed or key.dtype != np.uint64:
         raise PayloadError(
             f"the {name} key needs uint64 residues of shape {needed} (digits, 2, limbs, N), got {key.dtype}"
             f" {key.shape}: make keys for these parameters"
         )
-    out = np.empty((digits, 2, len(ring.every_prime), ring.ring_dim))
-    work = [(digit, part) for digit in range(digits) for part in range(2)]
-    parallel_map(lambda place: _bring(key[place], tables, out[place]), work)
+    own = len(ring.digits(len(ring.primes) - 1))
+    out = np.empty((own, 2, len(ring.every_prime), ring.ring_dim), dtype=ring.kept_as)
+
+    def work(place: tuple[int, ...]) -> None:
+        digit, part = place
+        out[place] = _bring(_sum_words(key[digit * merged : (digit + 1) * merged, part], tables), tables)
+
+    parallel_map(work, list(np.ndindex(own, 2)))
     return out
 
 
-def _bring(words: Words, tables: SwitchTables, out: Floats) -> None:
-    """One element (limbs, N) to out (rows, N)."""
+def _sum_words(words: Words, tables: SwitchTables) -> Words:
+    """The sum (limbs, N) of elements (digits, limbs, N)."""
+    primes = [*tables.ring.primes, *(transform.prime for transform in tables.transforms)]
+    moduli: Words = np.array(primes, dtype=np.uint64)[:, None]
+    total: Words = words[0].copy()
+    for other in words[1:]:
+        total += other
+        np.subtract(total, moduli, out=total, where=total >= moduli)
+    return total
+
+
+def _bring(words: Words, tables: SwitchTables) -> Floats:
+    """One element (limbs, N) as (rows, N)."""
     ring, limbs = tables.ring, len(tables.ring.primes)
+    out = np.zeros((len(ring.every_prime), ring.ring_dim))
     rest = words[limbs:].copy()
     for row, transform, scale in zip(rest, tables.transforms, tables.scales, strict=True):
         inverse(row[None], transform.inverse_roots, transform.prime)
         _scale(row, scale, np.uint64(transform.prime))
     primes = np.array(ring.primes, dtype=np.uint64)
     from_words(np.ascontiguousarray(words[:limbs]), order(ring.ring_dim), primes, out[:limbs])
-    out[limbs:] = 0.0
     parts, taken = _parts(rest, tables.inverses), np.empty(ring.ring_dim)
     for row, prime in enumerate(ring.every_prime):
         _sum(parts, tables.factors, row, float(prime), taken)
         forward(taken, ring.tables[row], float(prime))
         _combine(out[row], tables.multipliers[row], taken, -tables.quotients[row], float(prime))
+    return out
 
 
 def _parts(rest: Words, inverses: Floats) -> Floats:

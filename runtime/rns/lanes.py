@@ -24,6 +24,8 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from enclair.runtime.limbs.compiled import Function
+
 WIDTH = 8
 MAGIC = 1.5 * 2.0**52
 """Added and taken off again, it rounds a number below 2^51 to the nearest integer."""
@@ -63,6 +65,9 @@ def _place(context: Any, builder: Any, array_type: Any, array: Any, index: Any, 
 def _load(_: Any, array: Any, index: Any) -> Any:  # noqa: ARG001 - numba calls it with types by these names
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         set.add(builder.function.attributes, _WIDE)  # llvmlite knows no attribute with a value
+        if sig.args[0].dtype == types.int32:
+            words = builder.load(_place(context, builder, sig.args[0], args[0], args[1], _INDICES), align=4)
+            return builder.sitofp(words, _VECTOR)
         return builder.load(_place(context, builder, sig.args[0], args[0], args[1], _VECTOR), align=8)
 
     return LANES(array, types.intp), generate
@@ -136,7 +141,7 @@ def _transposed(_: Any, rows: Any) -> Any:  # noqa: ARG001
 
 
 load = _intrinsic(_load)
-"""load(array, index): the eight elements of the array's memory from this one on."""
+"""load(array, index): the eight elements of the array's memory from this one on; int32 become float64."""
 
 store = _intrinsic(_store)
 """store(array, index, lanes): the reverse of ``load``."""
@@ -155,6 +160,23 @@ multiply_subtract = _intrinsic(_multiply_subtract)
 
 transposed = _intrinsic(_transposed)
 """Eight lanes of eight, as rows of a matrix, transposed."""
+
+
+def compiled_for_both(types_for: Callable[[Any], tuple[Any, ...]]) -> Callable[[Function], Function]:
+    """``compiled`` twice: ``types_for`` gives the arguments' types for arrays of float64 and for arrays of int32."""
+    signatures = [types.void(*types_for(dtype)) for dtype in (types.float64, types.int32)]
+
+    def decorate(function: Function) -> Function:
+        try:
+            return make(function, cache=True)
+        except RuntimeError:  # no directory to keep the machine code in can be written to
+            return make(function, cache=False)
+
+    def make(function: Function, *, cache: bool) -> Function:
+        made: Any = njit(signatures, nogil=True, cache=cache, error_model="numpy")(function)
+        return made  # type: ignore[no-any-return]
+
+    return decorate
 
 
 def _give(op: Any, name: str) -> None:

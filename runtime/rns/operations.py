@@ -7,15 +7,16 @@ for P' times its value, and ``mod_down`` brings it back.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from enclair.runtime.limbs.compiled import Floats, Integers
 from enclair.runtime.rns import elementwise
 from enclair.runtime.rns.conversion import divide, raise_digit, scratch
-from enclair.runtime.rns.key_switch import switch_key
+from enclair.runtime.rns.elementwise import Kept, Places
+from enclair.runtime.rns.key_switch import switch_keys
 from enclair.runtime.rns.ring import Ring
 
-NOT_PERMUTED: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+NOT_PERMUTED: Places = np.empty(0, dtype=np.int32)
+FIRST: Integers = np.zeros(1, dtype=np.int64)
 
 
 def moduli(ring: Ring, level: int, *, extended: bool = False) -> Floats:
@@ -30,10 +31,10 @@ def add(x: Floats, y: Floats, primes: Floats, *, subtract: bool = False) -> Floa
     return out
 
 
-def decompose(ring: Ring, x: Floats, level: int) -> Floats:
+def decompose(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floats:
     """The digits (digits, rows, N) of an element (level + 1, N), modulo Q and the special primes."""
     rows, digits = ring.rows(level, extended=True), ring.digits(level)
-    out = np.empty((len(digits), rows.size, ring.ring_dim))
+    out = np.empty((len(digits), rows.size, ring.ring_dim)) if out is None else out
     work = scratch(ring.digit_size, ring.ring_dim)
     for (begin, end), digit in zip(digits, out, strict=True):
         c = ring.conversion(tuple(range(begin, end)))
@@ -43,21 +44,57 @@ def decompose(ring: Ring, x: Floats, level: int) -> Floats:
     return out
 
 
-def inner_product(
+def inner_products(
     ring: Ring,
     digits: Floats,
-    key: Floats,
+    key: Kept,
     level: int,
-    places: NDArray[np.int32] = NOT_PERMUTED,
-    addend: Floats | None = None,
-    out: Floats | None = None,
-) -> Floats:
-    """The extended ciphertext (2, rows, N): permuted((addend, 0) + sum of digits times key)."""
+    places: Places,
+    addends: Floats,
+    added: int,
+    to: Integers,
+    out: Floats,
+    part: range | None = None,
+) -> None:
+    """Extended ciphertexts out[to[c]] = permuted(P' addends[c] + sum of digits[c] times key).
+
+    Args:
+        ring: of all.
+        digits: (ciphertexts, digits, rows, N).
+        key: (digits, 2, rows of the ring, N).
+        level: of the ciphertexts.
+        places: of ``Ring.rotation``, or ``NOT_PERMUTED``.
+        addends: (ciphertexts, parts, rows, N): modulo Q, or extended, and then not multiplied by P'.
+        added: parts of them that are added.
+        to: (ciphertexts,).
+        out: (any, 2, rows, N).
+        part: of the rows that is to be made; None for all.
+    """
     rows = ring.rows(level, extended=True)
-    out = np.empty((2, rows.size, ring.ring_dim)) if out is None else out
-    addend = np.empty((0, ring.ring_dim)) if addend is None else addend
-    switch_key(digits, key, rows, ring.moduli, places, addend, np.empty(2 * ring.ring_dim), out)
-    return out
+    part = range(rows.size) if part is None else part
+    count = addends.shape[2]
+    factors = np.ones(count) if count == rows.size else ring.residues(ring.special_product)[:count]
+    switch_keys(digits, key, rows, ring.moduli, part.start, part.stop, places, addends, added, factors, to, out)
+
+
+def switch(ring: Ring, x: Floats, key: Kept, level: int, places: Places, addend: Floats, added: int) -> Floats:
+    """The extended ciphertext (2, rows, N) that an element x (level + 1, N) makes with a key, plus P' times the first
+    ``added`` parts of ``addend``, permuted.
+    """
+    out: Floats = np.empty((1, 2, ring.rows(level, extended=True).size, ring.ring_dim))
+    inner_products(ring, decompose(ring, x, level)[None], key, level, places, addend[None], added, FIRST, out)
+    made: Floats = out[0]
+    return made
+
+
+def rotate(ring: Ring, x: Floats, key: Kept, level: int, steps: int) -> Floats:
+    """A ciphertext (2, level + 1, N), rotated and extended."""
+    return switch(ring, x[1], key, level, ring.rotation(steps), x, 1)
+
+
+def relinearise(ring: Ring, x: Floats, key: Kept, level: int) -> Floats:
+    """A product (3, level + 1, N) as an extended ciphertext of two parts."""
+    return switch(ring, x[2], key, level, NOT_PERMUTED, x, 2)
 
 
 def mod_down(ring: Ring, x: Floats, level: int, *, drop: int = 0) -> Floats:
@@ -80,27 +117,12 @@ def _divide(ring: Ring, x: Floats, rows: Integers, kept: int) -> Floats:
     return out
 
 
-def special_multiple(ring: Ring, x: Floats) -> Floats:
-    """P' times elements (parts, level + 1, N), modulo the primes of Q."""
-    factor = ring.residues(ring.special_product)[: x.shape[1]]
-    out = np.empty_like(x)
-    elementwise.multiply_constant(x, factor, ring.moduli[: x.shape[1]], out)
-    return out
-
-
 def extend(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floats:
     """The extended form of a ciphertext (parts, level + 1, N): P' times it."""
-    rows = ring.rows(level, extended=True)
+    rows, limbs = ring.rows(level, extended=True), level + 1
     out = np.empty((len(x), rows.size, ring.ring_dim)) if out is None else out
-    out[:, : level + 1] = special_multiple(ring, x)
-    out[:, level + 1 :] = 0.0
-    return out
-
-
-def relinearise(ring: Ring, x: Floats, key: Floats, level: int) -> Floats:
-    """A product (3, level + 1, N) as an extended ciphertext of two parts."""
-    out = inner_product(ring, decompose(ring, x[2], level), key, level)
-    primes = moduli(ring, level)
-    first = special_multiple(ring, x[:2])
-    out[:, : level + 1] = add(np.ascontiguousarray(out[:, : level + 1]), first, primes)
+    factor = ring.residues(ring.special_product)[:limbs]
+    for part, to in zip(x, out, strict=True):
+        elementwise.multiply_constant(part[None], factor, ring.moduli[:limbs], to[None, :limbs])
+    out[:, limbs:] = 0.0
     return out

@@ -21,6 +21,7 @@ from enclair.runtime.limbs.ntt import Transform, reversed_bits, smallest_root
 from enclair.runtime.rns import transforms
 
 LARGEST_PRIME = 2**50
+NARROW = 2**31
 SPECIAL_MARGIN = 2**8
 """The special primes' product is at least so many times the largest digit: key switching then adds less noise than
 rounding does."""
@@ -92,11 +93,10 @@ class Ring:
 
     @cached_property
     def special(self) -> tuple[int, ...]:
-        """As few primes as the largest digit needs, the largest below 2^50."""
-        size, primes = self.digit_size, self.primes
-        needed = SPECIAL_MARGIN * max(math.prod(primes[i : i + size]) for i in range(0, len(primes), size))
+        """As few primes as the largest digit needs: the largest below 2^31 where those of Q are, too, or below 2^50."""
+        primes, needed = self.primes, SPECIAL_MARGIN * self.largest_digit
         chosen: list[int] = []
-        candidate = LARGEST_PRIME
+        candidate = NARROW if max(primes) < NARROW else LARGEST_PRIME
         while math.prod(chosen) < needed:
             candidate = largest_prime(candidate, self.ring_dim)
             if candidate not in primes:
@@ -104,9 +104,20 @@ class Ring:
         return tuple(chosen)
 
     @cached_property
+    def largest_digit(self) -> int:
+        """The largest product of the primes of a digit."""
+        size, primes = self.digit_size, self.primes
+        return max(math.prod(primes[i : i + size]) for i in range(0, len(primes), size))
+
+    @cached_property
     def every_prime(self) -> tuple[int, ...]:
         """Of Q, then the special ones: one a row."""
         return (*self.primes, *self.special)
+
+    @cached_property
+    def kept_as(self) -> type[np.int32 | np.float64]:
+        """How residues are kept for long, to take less memory."""
+        return np.int32 if max(self.every_prime) < NARROW else np.float64
 
     @cached_property
     def moduli(self) -> Floats:

@@ -60,47 +60,61 @@ def _tails(roots: Floats) -> Floats:
     return out
 
 
-@compiled(write(FLOAT, 1), INT, INT, FLOAT, FLOAT, FLOAT, FLOAT, BIT)
-def _forward_two(
-    a: Floats, begin: int, h: int, root1: float, root2: float, root3: float, prime: float, reduce: bool
-) -> None:
-    """Two stages on a[begin : begin + 4 h]; ``reduce`` the values that are not multiplied first."""
-    p, n, w1, w2, w3 = full(prime), full(-1.0 / prime), full(root1), full(root2), full(root3)
-    for j in range(begin, begin + h, 8):
-        x0, x1 = load(a, j), load(a, j + h)
-        if reduce:
-            x0, x1 = centred(x0, p, n), centred(x1, p, n)
-        x2, x3 = product(load(a, j + 2 * h), w1, p, n), product(load(a, j + 3 * h), w1, p, n)
-        y0, y2 = x0 + x2, x0 - x2
-        y1, y3 = product(x1 + x3, w2, p, n), product(x1 - x3, w3, p, n)
-        store(a, j, y0 + y1)
-        store(a, j + h, y0 - y1)
-        store(a, j + 2 * h, y2 + y3)
-        store(a, j + 3 * h, y2 - y3)
+@compiled(FLOAT, FLOAT, returns=FLOAT)
+def _after(bound: float, error: float) -> float:
+    """The bound of values, in primes, after a stage forward: a sum with a product, itself at most 1/2 + error."""
+    return bound + 0.5 + bound * error
 
 
-@compiled(write(FLOAT, 1), INT, FLOAT, FLOAT)
-def _forward_one(a: Floats, h: int, root: float, prime: float) -> None:
+@compiled(write(FLOAT, 1), INT, INT, INT, read(FLOAT, 1), FLOAT, BIT)
+def _forward_two(a: Floats, begin: int, end: int, h: int, roots: Floats, prime: float, reduce: bool) -> None:
+    """Two stages on a[begin : end], on groups of 4 h; ``reduce`` the values that are not multiplied first."""
+    p, n = full(prime), full(-1.0 / prime)
+    for first in range(begin, end, 4 * h):
+        g = (a.size + first) // (4 * h)
+        w1, w2, w3 = full(roots[g]), full(roots[2 * g]), full(roots[2 * g + 1])
+        for j in range(first, first + h, 8):
+            x0, x1 = load(a, j), load(a, j + h)
+            if reduce:
+                x0, x1 = centred(x0, p, n), centred(x1, p, n)
+            x2, x3 = product(load(a, j + 2 * h), w1, p, n), product(load(a, j + 3 * h), w1, p, n)
+            y0, y2 = x0 + x2, x0 - x2
+            y1, y3 = product(x1 + x3, w2, p, n), product(x1 - x3, w3, p, n)
+            store(a, j, y0 + y1)
+            store(a, j + h, y0 - y1)
+            store(a, j + 2 * h, y2 + y3)
+            store(a, j + 3 * h, y2 - y3)
+
+
+@compiled(write(FLOAT, 1), FLOAT, FLOAT)
+def _forward_one(a: Floats, root: float, prime: float) -> None:
     """The first stage."""
-    p, n, w = full(prime), full(-1.0 / prime), full(root)
+    p, n, w, h = full(prime), full(-1.0 / prime), full(root), a.size >> 1
     for j in range(0, h, 8):
         x0, x1 = load(a, j), product(load(a, j + h), w, p, n)
         store(a, j, x0 + x1)
         store(a, j + h, x0 - x1)
 
 
-@compiled(write(FLOAT, 1), INT, INT, read(FLOAT, 1), FLOAT, BIT)
-def _forward_tails(a: Floats, begin: int, end: int, tails: Floats, prime: float, reduce: bool) -> None:
-    """The last three stages on a[begin : end], and the centred results."""
+@compiled(write(FLOAT, 1), INT, INT, read(FLOAT, 1), read(FLOAT, 1), FLOAT, BIT)
+def _forward_tails(a: Floats, begin: int, end: int, roots: Floats, tails: Floats, prime: float, reduce: bool) -> None:
+    """The last five stages on a[begin : end], and the centred results."""
     p, n = full(prime), full(-1.0 / prime)
     for b in range(begin, end, 64):
-        k = (b >> 6) * 56
-        x0, x1, x2, x3, x4, x5, x6, x7 = transposed((
-            load(a, b), load(a, b + 8), load(a, b + 16), load(a, b + 24),
-            load(a, b + 32), load(a, b + 40), load(a, b + 48), load(a, b + 56),
-        ))  # fmt: skip
+        g = (a.size + b) >> 5
+        x0, x1, x4, x5 = load(a, b), load(a, b + 8), load(a, b + 32), load(a, b + 40)
         if reduce:
-            x0, x1, x2, x3 = centred(x0, p, n), centred(x1, p, n), centred(x2, p, n), centred(x3, p, n)
+            x0, x1, x4, x5 = centred(x0, p, n), centred(x1, p, n), centred(x4, p, n), centred(x5, p, n)
+        w, v = full(roots[g]), full(roots[g + 1])
+        x2, x3 = product(load(a, b + 16), w, p, n), product(load(a, b + 24), w, p, n)
+        x6, x7 = product(load(a, b + 48), v, p, n), product(load(a, b + 56), v, p, n)
+        y0, y2, y4, y6 = x0 + x2, x0 - x2, x4 + x6, x4 - x6
+        y1, y3 = product(x1 + x3, full(roots[2 * g]), p, n), product(x1 - x3, full(roots[2 * g + 1]), p, n)
+        y5, y7 = product(x5 + x7, full(roots[2 * g + 2]), p, n), product(x5 - x7, full(roots[2 * g + 3]), p, n)
+        x0, x1, x2, x3, x4, x5, x6, x7 = transposed((
+            y0 + y1, y0 - y1, y2 + y3, y2 - y3, y4 + y5, y4 - y5, y6 + y7, y6 - y7
+        ))  # fmt: skip
+        k = (b >> 6) * 56
         w = load(tails, k)
         x4, x5, x6, x7 = product(x4, w, p, n), product(x5, w, p, n), product(x6, w, p, n), product(x7, w, p, n)
         y0, y1, y2, y3, y4, y5, y6, y7 = x0 + x4, x1 + x5, x2 + x6, x3 + x7, x0 - x4, x1 - x5, x2 - x6, x3 - x7
@@ -122,39 +136,50 @@ def _forward_tails(a: Floats, begin: int, end: int, tails: Floats, prime: float,
 @compiled(write(FLOAT, 1), read(FLOAT, 3), FLOAT)
 def forward(a: Floats, table: Floats, prime: float) -> None:
     """Centred coefficients (N,) to centred values, in place."""
-    roots, tails, half, groups, reduce = table[0, 0], table[0, 1], a.size >> 1, 1, False
-    stages, rest = 0, a.size >> 3
-    while rest > 1:
-        stages, rest = stages + 1, rest >> 1
+    roots, tails, size = table[0, 0], table[0, 1], a.size
+    most, error = 2.0**52 / prime, prime * 2.0**-53
+    bound, h, stages = 0.5, size >> 2, 0
+    while size >> (stages + 5) > 1:
+        stages += 1
     if stages & 1:
-        _forward_one(a, half, roots[1], prime)
-        half, groups = half >> 1, 2
-    while half >= BLOCK:
-        for g in range(groups, 2 * groups):
-            _forward_two(a, (g - groups) * 2 * half, half >> 1, roots[g], roots[2 * g], roots[2 * g + 1], prime, reduce)
-        half, groups, reduce = half >> 2, groups << 2, not reduce
-    for block in range(groups):
-        h, inner, r = half, 1, reduce
-        while h >= 8:
-            for i in range(inner * block, inner * (block + 1)):
-                g = groups * inner + i
-                _forward_two(a, i * 2 * h, h >> 1, roots[g], roots[2 * g], roots[2 * g + 1], prime, r)
-            h, inner, r = h >> 2, inner << 2, not r
-        _forward_tails(a, block * 2 * half, (block + 1) * 2 * half, tails, prime, not r)
+        _forward_one(a, roots[1], prime)
+        bound, h = _after(bound, error), size >> 3
+    outer = h
+    while 4 * outer > BLOCK:
+        reduce = _after(bound, error) > most
+        _forward_two(a, 0, size, outer, roots, prime, reduce)
+        bound = _after(_after(0.5 + bound * error if reduce else bound, error), error)
+        outer >>= 2
+    length = max(4 * outer, 64)
+    for begin in range(0, size, length):
+        h, inside = outer, bound
+        while h > 8:
+            reduce = _after(inside, error) > most
+            _forward_two(a, begin, begin + length, h, roots, prime, reduce)
+            inside = _after(_after(0.5 + inside * error if reduce else inside, error), error)
+            h >>= 2
+        last = _after(_after(_after(_after(inside, error), error), error), error)
+        _forward_tails(a, begin, begin + length, roots, tails, prime, last > most)
 
 
-@compiled(write(FLOAT, 1), INT, INT, FLOAT, FLOAT, FLOAT, FLOAT)
-def _backward_two(a: Floats, begin: int, h: int, root1: float, root2: float, root3: float, prime: float) -> None:
-    """Two stages on a[begin : begin + 4 h]."""
-    p, n, w1, w2, w3 = full(prime), full(-1.0 / prime), full(root1), full(root2), full(root3)
-    for j in range(begin, begin + h, 8):
-        x0, x1, x2, x3 = load(a, j), load(a, j + h), load(a, j + 2 * h), load(a, j + 3 * h)
-        y0, y2 = x0 + x1, x2 + x3
-        y1, y3 = product(x0 - x1, w2, p, n), product(x2 - x3, w3, p, n)
-        store(a, j, centred(y0 + y2, p, n))
-        store(a, j + h, centred(y1 + y3, p, n))
-        store(a, j + 2 * h, product(y0 - y2, w1, p, n))
-        store(a, j + 3 * h, product(y1 - y3, w1, p, n))
+@compiled(write(FLOAT, 1), INT, INT, INT, read(FLOAT, 1), FLOAT, BIT)
+def _backward_two(a: Floats, begin: int, end: int, h: int, roots: Floats, prime: float, reduce: bool) -> None:
+    """Two stages on a[begin : end], on groups of 4 h; ``reduce`` the sums."""
+    p, n = full(prime), full(-1.0 / prime)
+    for first in range(begin, end, 4 * h):
+        g = (a.size + first) // (4 * h)
+        w1, w2, w3 = full(roots[g]), full(roots[2 * g]), full(roots[2 * g + 1])
+        for j in range(first, first + h, 8):
+            x0, x1, x2, x3 = load(a, j), load(a, j + h), load(a, j + 2 * h), load(a, j + 3 * h)
+            y0, y2 = x0 + x1, x2 + x3
+            y1, y3 = product(x0 - x1, w2, p, n), product(x2 - x3, w3, p, n)
+            x0, x1 = y0 + y2, y1 + y3
+            if reduce:
+                x0, x1 = centred(x0, p, n), centred(x1, p, n)
+            store(a, j, x0)
+            store(a, j + h, x1)
+            store(a, j + 2 * h, product(y0 - y2, w1, p, n))
+            store(a, j + 3 * h, product(y1 - y3, w1, p, n))
 
 
 @compiled(write(FLOAT, 1), FLOAT, FLOAT, FLOAT, FLOAT, FLOAT)
@@ -172,18 +197,19 @@ def _backward_last(a: Floats, root1: float, root2: float, root3: float, scale: f
         store(a, j + 3 * h, centred(product(y1 - y3, w1, p, n), p, n))
 
 
-@compiled(write(FLOAT, 1), INT, FLOAT, FLOAT)
-def _backward_one(a: Floats, begin: int, root: float, prime: float) -> None:
-    """The stage after the first three on a[begin : begin + 16]."""
-    p, n, w = full(prime), full(-1.0 / prime), full(root)
-    x0, x1 = load(a, begin), load(a, begin + 8)
-    store(a, begin, centred(x0 + x1, p, n))
-    store(a, begin + 8, product(x0 - x1, w, p, n))
+@compiled(write(FLOAT, 1), INT, INT, read(FLOAT, 1), FLOAT)
+def _backward_one(a: Floats, begin: int, end: int, roots: Floats, prime: float) -> None:
+    """The fourth stage on a[begin : end]."""
+    p, n = full(prime), full(-1.0 / prime)
+    for b in range(begin, end, 16):
+        x0, x1 = load(a, b), load(a, b + 8)
+        store(a, b, centred(x0 + x1, p, n))
+        store(a, b + 8, product(x0 - x1, full(roots[(a.size + b) >> 4]), p, n))
 
 
 @compiled(write(FLOAT, 1), INT, INT, read(FLOAT, 1), FLOAT)
 def _backward_tails(a: Floats, begin: int, end: int, tails: Floats, prime: float) -> None:
-    """The first three stages on a[begin : end]."""
+    """The first three stages on a[begin : end]; their sums are centred."""
     p, n = full(prime), full(-1.0 / prime)
     for b in range(begin, end, 64):
         k = (b >> 6) * 56
@@ -215,27 +241,24 @@ def _backward_tails(a: Floats, begin: int, end: int, tails: Floats, prime: float
 @compiled(write(FLOAT, 1), read(FLOAT, 3), FLOAT, FLOAT)
 def backward(a: Floats, table: Floats, scale: float, prime: float) -> None:
     """Centred values (N,) to centred coefficients times N ``scale``, in place; 1 / N is table[1, 0, 0]."""
-    roots, tails, size = table[1, 0], table[1, 1], a.size
-    stages, rest = 0, size >> 3
-    while rest > 1:
-        stages, rest = stages + 1, rest >> 1
+    roots, tails, size, most = table[1, 0], table[1, 1], a.size, 2.0**52 / prime
+    stages = 0
+    while size >> (stages + 3) > 1:
+        stages += 1
     length = max(64, min(BLOCK, size >> 2))
-    h = 8
+    h, bound = 8, 1.0
     for begin in range(0, size, length):
         _backward_tails(a, begin, begin + length, tails, prime)
-        h = 8
+        h, bound = 8, 1.0
         if stages & 1:
-            for b in range(begin, begin + length, 16):
-                _backward_one(a, b, roots[(size + b) >> 4], prime)
+            _backward_one(a, begin, begin + length, roots, prime)
             h = 16
         while 4 * h <= length:
-            for b in range(begin, begin + length, 4 * h):
-                g = (size + b) // (4 * h)
-                _backward_two(a, b, h, roots[g], roots[2 * g], roots[2 * g + 1], prime)
-            h *= 4
+            reduce = 16.0 * bound > most
+            _backward_two(a, begin, begin + length, h, roots, prime, reduce)
+            h, bound = 4 * h, 1.0 if reduce else 4.0 * bound
     while 4 * h < size:
-        for b in range(0, size, 4 * h):
-            g = (size + b) // (4 * h)
-            _backward_two(a, b, h, roots[g], roots[2 * g], roots[2 * g + 1], prime)
-        h *= 4
+        reduce = 16.0 * bound > most
+        _backward_two(a, 0, size, h, roots, prime, reduce)
+        h, bound = 4 * h, 1.0 if reduce else 4.0 * bound
     _backward_last(a, roots[1], roots[2], roots[3], scale, prime)

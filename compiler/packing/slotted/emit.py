@@ -104,7 +104,7 @@ class Emitter:
             part = self._summed([self._transform(one, value, step.origin) for one, value in group])
             part = self._rotated_sums(part, sums)
             total = part if total is None else self.builder.add(AddCiphers(), total, part)
-        unheld = sum(value.unheld for one, value in lowered if one.transform is None)
+        unheld = sum(value.unheld * 2.0 ** len(one.sums) for one, value in lowered if one.transform is None)
         if total is None:
             raise TypeError(f"{step.out} is a constant")
         return Emitted(self._biased(total, step.bias, target), target, unheld)
@@ -167,7 +167,8 @@ class Emitter:
             if lowered is None:
                 raise TypeError(f"{name} has no way from {value.layout} to {common}")
             moved = self._rotated_sums(self._transform(lowered, value, step.origin), lowered.sums)
-            operands.append(Emitted(moved, common, value.unheld if lowered.transform is None else 0.0))
+            unheld = value.unheld * 2.0 ** len(lowered.sums) if lowered.transform is None else 0.0
+            operands.append(Emitted(moved, common, unheld))
         made = self.builder.add(MultiplyCiphers(), operands[0].cipher, operands[1].cipher, origin=step.origin)
         summed = self.search.summed(common, step)
         if summed is None:

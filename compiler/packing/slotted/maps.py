@@ -70,6 +70,20 @@ class LinearMap:
         """Whether the map only reorders elements."""
         return len(self.terms) == 1 and all(_is_permutation(factor) for factor in self.terms[0])
 
+    @property
+    def weight(self) -> float | None:
+        """The one weight that all nonzeros have; None if they differ, or factors must be multiplied out to know."""
+        if len(self.terms) != 1 or any(
+            not factor.nnz or np.any(factor.data != factor.data[0]) for factor in self.terms[0]
+        ):
+            return None
+        return prod(float(factor.data[0]) for factor in self.terms[0])
+
+    def unweighted(self) -> LinearMap:
+        """The same map with ones for its nonzeros, where they are all equal."""
+        ones = tuple(factor if factor.data[0] == 1 else matrix(factor / factor.data[0]) for factor in self.terms[0])
+        return replace(self, terms=(ones,))
+
     def new_positions(self) -> NDArray[np.int64] | None:
         """Where each element goes, if the map only reorders elements; else None."""
         if not self.reorders:

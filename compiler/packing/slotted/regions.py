@@ -6,7 +6,7 @@ between is read more than once or the composition has many more nonzeros than it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
@@ -99,6 +99,8 @@ class WindowStep:
         return
 
 
+Scaled: TypeAlias = tuple[str, float]
+"""A computed value, and by what it is still to be multiplied."""
 Step: TypeAlias = AffineStep | PolynomialStep | ProductStep | WindowStep
 
 
@@ -133,10 +135,12 @@ class Regions:
     shapes: dict[str, Shape] = field(default_factory=dict)
     images: set[Shape] = field(default_factory=set)
     readers: dict[str, list[Node]] = field(init=False)
+    outputs: set[str] = field(init=False)
     _pending: dict[str, _Affine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.readers = self.graph.consumers()
+        self.outputs = {value.name for value in self.graph.outputs}
 
     def run(self) -> list[Step]:
         """The steps, in order; each output of the graph is made by one of them.
@@ -182,15 +186,15 @@ class Regions:
         name, shape = node.out.name, shape_of(node.out)
         match node.op:
             case Polynomial():
-                argument = self._computed(node.args[0].name, node.origin)
-                self._append(PolynomialStep(name, shape, argument, node.op, node.origin))
+                argument, scale = self._unscaled(node.args[0].name, node.origin)
+                self._append(PolynomialStep(name, shape, argument, scaled_argument(node.op, scale), node.origin))
             case Pow(exponent=2.0):
-                argument = self._computed(node.args[0].name, node.origin)
-                self._append(ProductStep(name, shape, argument, argument, 1, node.origin))
+                operand = self._unscaled(node.args[0].name, node.origin)
+                self._product(node, shape, (operand, operand), 1)
             case Mul():
                 left, right = (self._operand(arg, expansion(shape_of(arg), shape), node) for arg in node.args)
-                self._append(ProductStep(name, shape, left, right, 1, node.origin))
-            case MatMul():
+                self._product(node, shape, (left, right), 1)
+            case MatMul() if min(len(shape_of(arg)) for arg in node.args) >= 2:
                 self._matrix_product(node, shape)
             case _:
                 raise PackingError(
@@ -206,16 +210,46 @@ class Regions:
         left, right = node.args
         inner = shape_of(left)[-1]
         operands = (spread_left(shape_of(left), shape_of(right)), spread_right(shape_of(left), shape_of(right)))
-        names = [self._operand(arg, map_, node) for arg, map_ in zip(node.args, operands, strict=True)]
-        self._append(ProductStep(node.out.name, shape, names[0], names[1], inner, node.origin))
+        left_operand, right_operand = (
+            self._operand(arg, map_, node) for arg, map_ in zip(node.args, operands, strict=True)
+        )
+        self._product(node, shape, (left_operand, right_operand), inner)
 
-    def _operand(self, value: Value, map_: LinearMap, node: Node) -> str:
-        """The name of an operand as its product needs it: the value itself, or a map of it."""
+    def _product(self, node: Node, shape: Shape, operands: tuple[Scaled, Scaled], sums: int) -> None:
+        """A product of multiples of values: the multiple is left to what reads it."""
+        (left, left_scale), (right, right_scale) = operands
+        scale, name = left_scale * right_scale, node.out.name
+        made = name if scale == 1 else self._fresh(f"{name}.unscaled")
+        self._append(ProductStep(made, shape, left, right, sums, node.origin))
+        if scale != 1:
+            self._pending[name] = _Affine(shape, {made: identity_map(shape, shape).times(scale)}, None)
+
+    def _unscaled(self, name: str, origin: str) -> Scaled:
+        """A computed value, and of what multiple of it the named one is: maps with one weight are computed without."""
+        pending = self._pending.get(name)
+        if pending is None or pending.bias is not None or len(pending.terms) != 1:
+            return self._computed(name, origin), 1.0
+        ((source, map_),) = pending.terms.items()
+        weight = map_.weight
+        if weight is None or weight == 1 or name in self.outputs:
+            return self._computed(name, origin), 1.0
+        bare = map_.unweighted()
+        if bare.is_identity and self.shapes[source] == map_.shape_out:
+            return source, weight
+        made = self._fresh(f"{name}.unscaled")
+        self._append(AffineStep(made, map_.shape_out, ((source, bare),), None, origin))
+        self._pending[name] = _Affine(
+            map_.shape_out, {made: identity_map(bare.shape_out, bare.shape_out).times(weight)}, None
+        )
+        return made, weight
+
+    def _operand(self, value: Value, map_: LinearMap, node: Node) -> Scaled:
+        """An operand as its product needs it: the value itself, or a map of it."""
         if map_.is_identity and map_.shape_in == map_.shape_out:
-            return self._computed(value.name, node.origin)
+            return self._unscaled(value.name, node.origin)
         name = self._fresh(f"{value.name}.for.{node.out.name}")
         self._pending[name] = self._mapped(value, AffineOp(0, map_))
-        return self._computed(name, node.origin)
+        return self._unscaled(name, node.origin)
 
     def _affine(self, value: Value) -> _Affine:
         """A value as maps of computed ones."""
@@ -231,15 +265,11 @@ class Regions:
         if not isinstance(node.op, WINDOWS) or argument in self._pending or node.out in self.graph.outputs:
             return None
         convolved = any(isinstance(reader.op, Conv | ConvTranspose) for reader in readers)
-        if not convolved or not all(isinstance(reader.op, LINEAR) for reader in readers) or len(map_.terms) != 1:
+        scale = map_.weight
+        if not convolved or not all(isinstance(reader.op, LINEAR) for reader in readers) or scale is None:
             return None
-        weights = np.concatenate([factor.data / factor.data[0] for factor in map_.terms[0]])
-        if not np.all(weights == 1):
-            return None
-        scale = prod(float(factor.data[0]) for factor in map_.terms[0])
-        ones = replace(map_, terms=(tuple(matrix(factor / factor.data[0]) for factor in map_.terms[0]),))
         name = self._fresh(f"{node.out.name}.sums")
-        self._append(WindowStep(name, map_.shape_out, argument, ones, node.origin))
+        self._append(WindowStep(name, map_.shape_out, argument, map_.unweighted(), node.origin))
         return _Affine(map_.shape_out, {name: identity_map(map_.shape_out, map_.shape_out).times(scale)}, None)
 
     def _fresh(self, name: str) -> str:
@@ -290,6 +320,16 @@ class Regions:
         if pending is not None:
             self._append(AffineStep(name, pending.shape, tuple(pending.terms.items()), pending.bias, origin))
         return name
+
+
+def scaled_argument(op: Polynomial, scale: float) -> Polynomial:
+    """The polynomial q with q(x) = p(scale x): the same coefficients on another interval, mirrored where scale < 0."""
+    if scale == 1:
+        return op
+    if scale > 0:
+        return Polynomial(op.coefficients, op.low / scale, op.high / scale)
+    mirrored = tuple(c if k % 2 == 0 else -c for k, c in enumerate(op.coefficients))
+    return Polynomial(mirrored, op.high / scale, op.low / scale)
 
 
 def _composes(outer: LinearMap, inner: _Affine) -> bool:

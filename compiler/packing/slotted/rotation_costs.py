@@ -100,7 +100,7 @@ def choose_baby_steps(
     rows: Numbers, cols: Numbers, rotations: Numbers, slots: int, costs: RotationCosts, strides: tuple[int, ...] = ()
 ) -> tuple[int, Steps]:
     """The cheapest number of baby steps: 0 (none), powers of two, and multiples of the given strides."""
-    tried = {1 << k for k in range(2, slots.bit_length() - 1)}
+    tried = {1 << k for k in range(slots.bit_length() - 1)}
     tried |= {stride << k for stride in strides for k in range(4) if 2 < stride << k < slots}
     best = count_steps(rows, cols, rotations, 0, slots)
     chosen = 0

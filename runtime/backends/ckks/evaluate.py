@@ -23,8 +23,8 @@ from enclair.runtime.errors import RuntimeFailure
 from enclair.runtime.limbs.compiled import Floats
 from enclair.runtime.limbs.workers import parallel_map
 from enclair.runtime.rns import elementwise, operations
-from enclair.runtime.rns.keys import EvaluationKeys
-from enclair.runtime.rns.ring import RingParameters, open_ring
+from enclair.runtime.rns.keys import EvaluationKeys, open_ring
+from enclair.runtime.rns.ring import RingParameters
 from enclair.runtime.rns.transforms import order
 from enclair.runtime.rns.wire import read_ciphertexts, write_ciphertexts
 
@@ -56,7 +56,7 @@ class CkksEvaluator:
         self, parameters: RingParameters, keys: EvaluationKeys, *, plaintext_bytes: int = PLAINTEXT_BYTES
     ) -> None:
         """Make the tables of the ring; keys are brought to it when they are first needed."""
-        self.ring = open_ring(parameters.ring_dim, parameters.primes, parameters.digit_size)
+        self.ring = open_ring(parameters)
         self.counts = Counts()
         self._keys = KeyRing(parameters, keys, self.ring)
         self._key_id = keys.key_id
@@ -265,14 +265,8 @@ class CkksEvaluator:
         x, steps = self._settled(x), steps % (self.ring.ring_dim // 2)
         if steps == 0:
             return x
-        key, places = self._keys.rotation(steps), self.ring.rotation(steps)
-
-        def rotate(one: Floats) -> Floats:
-            addend = operations.special_multiple(self.ring, one[:1])[0]
-            digits = operations.decompose(self.ring, one[1], x.level)
-            return operations.inner_product(self.ring, digits, key, x.level, places, addend)
-
-        made = parallel_map(rotate, x.elements)
+        key = self._keys.rotation(steps)
+        made = parallel_map(lambda one: operations.rotate(self.ring, one, key, x.level, steps), x.elements)
         self.counts.rotations += len(made)
         self._count_decompositions(x, len(made))
         return replace(x, elements=tuple(made), extended=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from enclair.runtime.errors import MissingKeyError
-from enclair.runtime.limbs.compiled import Floats
+from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.keys import EvaluationKeys, bring_key, switch_tables
 from enclair.runtime.rns.ring import Ring, RingParameters
 
@@ -18,10 +18,10 @@ class KeyRing:
         self._slots = ring.ring_dim // 2
         self._given, self._names = keys.rotations, {steps % self._slots: steps for steps in keys.rotations}
         self._relinearisation = keys.relinearisation
-        self._brought: dict[int | None, Floats] = {}
+        self._brought: dict[int | None, Kept] = {}
         self._lock = threading.Lock()
 
-    def rotation(self, steps: int) -> Floats:
+    def rotation(self, steps: int) -> Kept:
         """The key (digits, 2, rows, N) that rotates by so many steps.
 
         Raises:
@@ -48,7 +48,7 @@ class KeyRing:
                 f" {', '.join(map(str, sorted(self._names))) or 'none'}: make keys for this program"
             )
 
-    def relinearisation(self) -> Floats:
+    def relinearisation(self) -> Kept:
         """The key (digits, 2, rows, N) from the square of the secret.
 
         Raises:

@@ -14,6 +14,7 @@ from enclair.runtime.errors import ValueRangeError
 from enclair.runtime.limbs.compiled import Floats, Integers
 from enclair.runtime.limbs.workers import cores, parallel_map
 from enclair.runtime.rns import elementwise, encoding, operations
+from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.ring import Ring
 
 AT_ONCE = 64
@@ -38,21 +39,21 @@ class Plaintexts:
     scale: float
     vectors: Floats
     blends: tuple[Blend, ...]
-    kept: Floats | None
+    kept: Kept | None
 
     @property
     def are_constants(self) -> bool:
         """Whether every one is the same number in all slots."""
         return self.vectors.shape[1] == 1
 
-    def encoded(self, which: Integers) -> tuple[Floats, Integers]:
+    def encoded(self, which: Integers) -> tuple[Kept, Integers]:
         """An array of plaintexts, and where the ones asked for are in it."""
         if self.kept is not None:
             return self.kept, which
         numbers, places = np.unique(which, return_inverse=True)
         return self.encode(numbers), places.astype(np.int64)
 
-    def encode(self, numbers: Integers) -> Floats:
+    def encode(self, numbers: Integers) -> Kept:
         """(numbers, rows, N) residues, or (numbers, rows) of constants.
 
         Raises:
@@ -60,8 +61,8 @@ class Plaintexts:
         """
         if self.are_constants:
             values = [self.blends[i].vector(self.vectors)[0] * self.scale for i in numbers.tolist()]
-            return np.array([self._constant(value) for value in values])
-        out = np.empty((numbers.size, self.rows.size, self.ring.ring_dim))
+            return np.array([self._constant(value) for value in values]).reshape(-1, self.rows.size)
+        out = np.empty((numbers.size, self.rows.size, self.ring.ring_dim), dtype=self.ring.kept_as)
         for to, i in zip(out, numbers.tolist(), strict=True):
             to[:] = encode(self.ring, self.blends[i].vector(self.vectors), self.scale, self.rows)
         return out
@@ -96,8 +97,9 @@ def prepare(ring: Ring, plan: Plan, vectors: Floats, level: int, scale: float, m
         return plain
     runs = [np.arange(i, min(i + AT_ONCE, len(plan.blends))) for i in range(0, len(plan.blends), AT_ONCE)]
     parts = parallel_map(plain.encode, runs)
-    empty = np.empty((0, rows.size) if plain.are_constants else (0, rows.size, ring.ring_dim))
-    return Plaintexts(ring, rows, scale, vectors, plan.blends, np.concatenate([empty, *parts]))
+    return Plaintexts(
+        ring, rows, scale, vectors, plan.blends, np.concatenate([plain.encode(np.empty(0, dtype=np.int64)), *parts])
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,37 +151,67 @@ class Work:
 
     def rotate_inputs(self) -> Floats:
         """(babies, 2, rows, N): every rotation of an input that is needed, its digits made once."""
-        babies = self.plan.babies
+        plan, babies = self.plan, self.plan.babies
         turned = sorted({col for col, baby in babies if baby})
-        digits = dict(zip(turned, parallel_map(self._decomposed, turned), strict=True))
         out = np.empty((len(babies), 2, self.primes.size, self.ring.ring_dim))
+        digits = self._decompose(turned)
+        sources = np.stack([self.x[col] for col in turned]) if turned else np.empty((0, 2, self.level + 1, 0))
+        by_steps = {steps: [i for i, (_, baby) in enumerate(babies) if baby == steps] for _, steps in babies}
 
-        def rotate(i: int) -> None:
-            col, baby = babies[i]
-            if baby:
-                parts, addend = digits[col]
-                self._rotate(parts, addend, baby, out[i])
-            elif self.plan.extended:
-                operations.extend(self.ring, self.x[col], self.level, out[i])
+        def rotate(work: tuple[int, range]) -> None:
+            steps, rows = work
+            numbers = np.array([turned.index(babies[i][0]) for i in by_steps[steps]], dtype=np.int64)
+            every = numbers.size == len(turned)
+            made = digits if every else digits[numbers]
+            addends = sources if every else sources[numbers]
+            to = np.array(by_steps[steps], dtype=np.int64)
+            key, places = self.keys.rotation(steps), self.ring.rotation(steps)
+            operations.inner_products(self.ring, made, key, self.level, places, addends, 1, to, out, rows)
+
+        def copy(i: int) -> None:
+            if plan.extended:
+                operations.extend(self.ring, self.x[babies[i][0]], self.level, out[i])
             else:
-                out[i] = self.x[col]
+                out[i] = self.x[babies[i][0]]
 
-        parallel_map(rotate, range(len(babies)))
+        parallel_map(copy, by_steps.pop(0, []))
+        if plan.extended:
+            parallel_map(rotate, [(steps, rows) for steps in by_steps for rows in self._row_runs(len(by_steps))])
+        else:
+            self._rotate_and_bring_down(by_steps, turned, digits, sources, out)
         return out
 
-    def _decomposed(self, col: int) -> tuple[Floats, Floats]:
-        """The digits of c_1, and P' c_0."""
-        x = self.x[col]
-        addend = operations.special_multiple(self.ring, x[:1])[0]
-        return operations.decompose(self.ring, x[1], self.level), addend
+    def _row_runs(self, works: int) -> list[range]:
+        """The rows of an extended element, in as many runs as keep all cores busy."""
+        rows = self.ring.rows(self.level, extended=True).size
+        runs = cores() if works < 4 * cores() else 1
+        size = -(-rows // runs)
+        return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
 
-    def _rotate(self, digits: Floats, addend: Floats, steps: int, out: Floats) -> None:
-        key, places = self.keys.rotation(steps), self.ring.rotation(steps)
-        if self.plan.extended:
-            operations.inner_product(self.ring, digits, key, self.level, places, addend, out)
-        else:
-            wide = operations.inner_product(self.ring, digits, key, self.level, places, addend)
-            out[:] = operations.mod_down(self.ring, wide, self.level)
+    def _decompose(self, turned: list[int]) -> Floats:
+        """The digits (turned, digits, rows, N) of these inputs."""
+        digits, rows = len(self.ring.digits(self.level)), self.ring.rows(self.level, extended=True).size
+        out = np.empty((len(turned), digits, rows, self.ring.ring_dim))
+        parallel_map(
+            lambda i: operations.decompose(self.ring, self.x[turned[i]][1], self.level, out[i]), range(len(turned))
+        )
+        return out
+
+    def _rotate_and_bring_down(
+        self, by_steps: dict[int, list[int]], turned: list[int], digits: Floats, sources: Floats, out: Floats
+    ) -> None:
+        rows = self.ring.rows(self.level, extended=True).size
+
+        def rotate(work: tuple[int, int]) -> None:
+            steps, i = work
+            number = turned.index(self.plan.babies[i][0])
+            wide = np.empty((1, 2, rows, self.ring.ring_dim))
+            key, places = self.keys.rotation(steps), self.ring.rotation(steps)
+            made, addends = digits[number : number + 1], sources[number : number + 1]
+            operations.inner_products(self.ring, made, key, self.level, places, addends, 1, operations.FIRST, wide)
+            out[i] = operations.mod_down(self.ring, wide[0], self.level)
+
+        parallel_map(rotate, [(steps, i) for steps, numbers in by_steps.items() for i in numbers])
 
     def sum_up(self, rotated: Floats, s: Sum) -> Floats:
         """One sum (2, rows, N), by all cores."""
@@ -197,9 +229,12 @@ class Work:
         self._add_up(rotated, s, factors, which, rows, out)
         return out
 
-    def _add_up(self, rotated: Floats, s: Sum, factors: Floats, which: Integers, rows: range, out: Floats) -> None:
-        add_up = elementwise.sum_multiples if self.plaintexts.are_constants else elementwise.sum_products
-        add_up(rotated, factors, s.cols, which, self.primes, rows.start, rows.stop, False, out)
+    def _add_up(self, rotated: Floats, s: Sum, factors: Kept, which: Integers, rows: range, out: Floats) -> None:
+        args = (s.cols, which, self.primes, rows.start, rows.stop, out)
+        if self.plaintexts.are_constants:
+            elementwise.sum_multiples(rotated, factors.astype(np.float64, copy=False), *args)
+        else:
+            elementwise.sum_products(rotated, factors, *args)
 
     def gather(self, sums: list[tuple[int, Floats]], *, extended: bool) -> Floats:
         """A result: the sums of its giant steps, rotated and added up."""
@@ -215,14 +250,9 @@ class Work:
         """The sum (2, rows, N), rotated; extended if it is to be."""
         if giant == 0:
             return part if self.plan.extended == extended else operations.extend(self.ring, part, self.level)
-        first, second = part[:1], part[1:]
-        if self.plan.extended:
-            second = operations.mod_down(self.ring, second, self.level)
-        else:
-            first = operations.special_multiple(self.ring, first)
-        digits = operations.decompose(self.ring, second[0], self.level)
+        second = operations.mod_down(self.ring, part[1:], self.level)[0] if self.plan.extended else part[1]
         key, places = self.keys.rotation(giant), self.ring.rotation(giant)
-        return operations.inner_product(self.ring, digits, key, self.level, places, first[0])
+        return operations.switch(self.ring, second, key, self.level, places, part, 1)
 
 
 def count_work(plan: Plan, level: int, ring: Ring, counts: Counts) -> None:

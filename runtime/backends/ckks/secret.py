@@ -24,20 +24,13 @@ from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.context import Ciphertext, Plaintext, open_context
 from enclair.runtime.backends.ckks.switching import Secret, make_secret, read_secret, write_evaluation_keys
-from enclair.runtime.backends.ckks.wire import (
-    ciphertext_rows,
-    key_id_of,
-    packed_ciphertexts,
-    packed_keys,
-    registration_bytes,
-    write_ciphertexts,
-    write_public_key,
-)
+from enclair.runtime.backends.ckks.wire import key_id_of, packed_keys, registration_bytes, write_public_key
 from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import DecryptionFailed, ValueRangeError
 from enclair.runtime.limbs.compiled import Floats
 from enclair.runtime.limbs.workers import parallel_parts
+from enclair.runtime.rns.wire import Rows, ciphertext_rows, packed_objects, write_objects
 
 TOO_SMALL = "Scaling factor too small"
 TOO_NOISY = "approximation error is too high"
@@ -65,14 +58,14 @@ class CkksKeyHolder:
         """The payload of (count, slots) reals at the level and scale of a type; see ``CkksKeyHolder.encrypt``."""
         level, scale = _placed(type_)
         self._check(values, type_, level, scale)
-        rows, ratio = ciphertext_rows(self.parameters, level), scale / 2.0**self.parameters.scale_bits
-        return write_ciphertexts(len(values), rows, lambda number: self._encrypt(values[number] * ratio, level))
+        rows, ratio = self._rows(level), scale / 2.0**self.parameters.scale_bits
+        return write_objects(len(values), rows, lambda number: self._encrypt(values[number] * ratio, level))
 
     def decrypt(self, payload: Payload, type_: CkksType) -> Floats:
         """The (count, slots) reals of an answer of a type; see ``CkksKeyHolder.decrypt``."""
         level, scale = _placed(type_)
-        rows, ratio = ciphertext_rows(self.parameters, level), 2.0**self.parameters.scale_bits / scale
-        packed = packed_ciphertexts(payload, type_.count, rows)
+        rows, ratio = self._rows(level), 2.0**self.parameters.scale_bits / scale
+        packed = packed_objects(payload, type_.count, rows)
         out = np.empty((type_.count, self.parameters.slots))
 
         def work(start: int, stop: int) -> None:
@@ -87,6 +80,9 @@ class CkksKeyHolder:
     def secret(self) -> tuple[bytes, Limbs]:
         """Key tag and residues (levels + 1, N) of the secret key, for the key file."""
         return self._secret.tag, self._secret.residues
+
+    def _rows(self, level: int) -> Rows:
+        return ciphertext_rows(self.parameters.primes[: level + 1], self.parameters.ring_dim)
 
     def _encrypt(self, values: Floats, level: int) -> Limbs:
         context = self._secret.context

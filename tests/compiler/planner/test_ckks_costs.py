@@ -68,10 +68,10 @@ def test_lower_levels_cost_less() -> None:
 
 
 def test_units_scale_with_the_ring() -> None:
-    units = UnitCosts(1.0, 1.0, 1.0, 1.0)
+    units = UnitCosts(1.0, 1.0, 1.0, 1.0, 1.0)
     assert units.milliseconds(Work(transforms=1), 1024) == pytest.approx(1024 * 10 * 1e-6)
     assert units.milliseconds(Work(products=2, conversions=3), 1024) == pytest.approx(5 * 1024 * 1e-6)
-    assert Work(1, 2, 3, 4) + Work(1, 1, 1, 1).times(2) == Work(3, 4, 5, 6)
+    assert Work(1, 2, 3, 4, 5) + Work(1, 1, 1, 1, 1).times(2) == Work(3, 4, 5, 6, 7)
 
 
 def fan(width: int) -> Graph:

@@ -12,8 +12,8 @@ from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.context import open_context
 from enclair.runtime.backends.ckks.secret import make_keys
-from enclair.runtime.backends.ckks.wire import ciphertext_rows, read_ciphertexts, write_ciphertexts
 from enclair.runtime.errors import DecryptionFailed, ValueRangeError
+from enclair.runtime.rns.wire import read_ciphertexts, write_ciphertexts
 
 
 def error_bound(parameters: CkksParameters, scale: float, values: np.ndarray) -> float:
@@ -85,9 +85,10 @@ def test_wrong_key_is_noticed(level: int) -> None:
 def test_an_altered_residue_is_noticed(level: int) -> None:
     type_ = cipher_type(SMALL, 1, level)
     payload = shared_keys(SMALL).encrypt(np.ones((1, SMALL.slots)), type_)
-    residues = read_ciphertexts(payload, 1, SMALL, level)
-    residues[0, 0, 0, 7] ^= np.uint64(2**38)
-    altered = write_ciphertexts(1, ciphertext_rows(SMALL, level), lambda _: residues[0])
+    primes = SMALL.primes[: level + 1]
+    residues = read_ciphertexts(payload, 1, primes, SMALL.ring_dim)
+    residues[0][0, 0, 7] ^= np.uint64(2**38)
+    altered = write_ciphertexts(residues, primes)
     with pytest.raises(DecryptionFailed, match="decrypts to noise"):
         shared_keys(SMALL).decrypt(altered, type_)
 
@@ -96,9 +97,9 @@ def test_values_that_outgrow_the_modulus_are_not_noticed() -> None:
     """A sum of ciphertexts at level 0 that does not fit the first prime: the compiler's ranges must forbid it."""
     type_ = cipher_type(SMALL, 1, 0)
     values = np.full((1, SMALL.slots), 400.0)
-    residues = read_ciphertexts(shared_keys(SMALL).encrypt(values, type_), 1, SMALL, 0)
+    (residues,) = read_ciphertexts(shared_keys(SMALL).encrypt(values, type_), 1, SMALL.primes[:1], SMALL.ring_dim)
     sums = residues * np.uint64(3) % np.uint64(SMALL.primes[0])
-    payload = write_ciphertexts(1, ciphertext_rows(SMALL, 0), lambda _: sums[0])
+    payload = write_ciphertexts([sums], SMALL.primes[:1])
     wrapped = 1200 - SMALL.primes[0] / type_.scale
     np.testing.assert_allclose(shared_keys(SMALL).decrypt(payload, type_), wrapped, atol=1e-6)
 

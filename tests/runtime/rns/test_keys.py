@@ -14,23 +14,27 @@ from enclair.runtime.rns.keys import bring_key, switch_tables
 
 
 @pytest.mark.parametrize("specials", [1, 2, 3])
-def test_a_brought_key_is_the_key_scaled_and_rounded(specials: int) -> None:
+@pytest.mark.parametrize("merged", [1, 2])
+def test_a_brought_key_is_the_key_scaled_and_rounded(specials: int, merged: int) -> None:
     own = ring((50, 40, 40, 27), digit_size=2)
     special = [largest_prime(2**60, own.ring_dim)]
     while len(special) < specials:
         special.append(largest_prime(special[-1], own.ring_dim))
-    parameters = Parameters(own.ring_dim, own.primes, tuple(special), own.digit_size)
+    parameters = Parameters(own.ring_dim, own.primes, tuple(special), own.digit_size // merged)
     transforms = [*own.transforms[:4], *(Transform(p, own.ring_dim, smallest_root(p, own.ring_dim)) for p in special)]
     rng = np.random.default_rng(specials)
-    key = np.stack([rng.integers(0, t.prime, (2, 2, own.ring_dim)).astype(np.uint64) for t in transforms], axis=2)
+    key = np.stack(
+        [rng.integers(0, t.prime, (2 * merged, 2, own.ring_dim)).astype(np.uint64) for t in transforms], axis=2
+    )
     got = bring_key(key, switch_tables(parameters, own), "test")
     old, new = math.prod(special), own.special_product
     modulus = math.prod(own.primes) * old
     for digit, part in np.ndindex(2, 2):
         total = np.zeros(own.ring_dim, dtype=object)
-        for t, row in zip(transforms, key[digit, part], strict=True):
+        for i, t in enumerate(transforms):
             other = modulus // t.prime
-            total += t.coefficients(row[None])[0].astype(object) * (other * pow(other, -1, t.prime))
+            for row in key[digit * merged : (digit + 1) * merged, part, i]:
+                total += t.coefficients(row[None])[0].astype(object) * (other * pow(other, -1, t.prime))
         brought = lifted(own, got[digit, part], list(range(len(own.every_prime))))
         rest = centred(brought * old - centred(total, modulus) * new, math.prod(own.primes) * old * new)
         assert all(abs(rest) <= old // 2 + old // 2**40)

@@ -11,8 +11,13 @@ from tests.runtime.rns.rings import centred, element, exact, lifted, ring, seeds
 from enclair.runtime.rns import operations
 from enclair.runtime.rns.ring import Ring
 
-RINGS = [ring(digit_size=1), ring(digit_size=2), ring((50, 45, 45, 45, 45), digit_size=4)]
-NAMES = ["one prime a digit", "two primes a digit", "four primes a digit"]
+RINGS = [
+    ring(digit_size=1),
+    ring(digit_size=2),
+    ring((50, 45, 45, 45, 45), digit_size=4),
+    ring((27, 26, 26, 26, 26), digit_size=2),
+]
+NAMES = ["one prime a digit", "two primes a digit", "four primes a digit", "narrow primes"]
 over_rings = pytest.mark.parametrize("ring", RINGS, ids=NAMES)
 
 
@@ -66,17 +71,22 @@ def test_inner_product(ring: Ring, rng: np.random.Generator, data: st.DataObject
     steps = data.draw(st.integers(0, ring.ring_dim // 2 - 1))
     rows, every = ring.rows(level, extended=True), np.arange(len(ring.every_prime))
     count = len(ring.digits(level))
-    digits = np.stack([element(rng, ring, rows, parts=1)[0] for _ in range(count)])
-    key = np.stack([element(rng, ring, every) for _ in range(count + 1)])
-    addend = element(rng, ring, rows[: level + 1], parts=1)[0]
-    places = ring.rotation(steps)
-    got = operations.inner_product(ring, digits, key, level, places, addend)
+    digits = np.stack([np.stack([element(rng, ring, rows, parts=1)[0] for _ in range(count)]) for _ in range(2)])
+    key = np.stack([element(rng, ring, every) for _ in range(count + 1)]).astype(ring.kept_as)
+    wide, added = data.draw(st.booleans()), data.draw(st.integers(0, 2))
+    addends = np.stack([element(rng, ring, rows if wide else rows[: level + 1]) for _ in range(2)])
+    places = ring.rotation(steps) if steps else operations.NOT_PERMUTED
+    to, got = np.array([2, 0]), np.zeros((3, 2, rows.size, ring.ring_dim))
+    for part in (range(1), range(1, rows.size)):
+        operations.inner_products(ring, digits, key, level, places, addends, added, to, got, part)
     primes = np.array([ring.every_prime[row] for row in rows.tolist()], dtype=object)[:, None]
-    for part in range(2):
-        want = sum(exact(digits[d]) * exact(key[d, part][rows]) for d in range(count))
-        if part == 0:
-            want[: level + 1] += exact(addend)
-        np.testing.assert_array_equal(exact(got[part]), centred(want[:, places], primes))
+    for c, part in np.ndindex(2, 2):
+        want = sum(exact(digits[c, d]) * exact(key[d, part][rows]) for d in range(count))
+        if part < added:
+            want[: addends.shape[2]] += exact(addends[c, part]) * (1 if wide else ring.special_product)
+        want = want[:, places] if steps else want
+        np.testing.assert_array_equal(exact(got[to[c], part]), centred(want, primes))
+    assert not got[1].any()
 
 
 @over_rings

@@ -1,0 +1,75 @@
+"""How much memory a server needs for a LEVELED graph: keys, plaintexts, and the ciphertexts alive at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from enclair.compiler.ckks_parameters import CkksParameters
+from enclair.compiler.ir.graph import Graph, Node
+from enclair.compiler.ir.key_needs import key_needs
+from enclair.compiler.ir.ops.ckks import LinearTransform
+from enclair.compiler.ir.types import CkksType
+from enclair.compiler.planner.ckks_costs import RingWork
+
+RESIDUE_BYTES = 8
+PLAINTEXT_BYTES = 1 << 30
+"""The server keeps no more encoded plaintexts of one transform; it encodes the others each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of evaluation keys as they come and as the server uses them, of encoded plaintexts, of ciphertexts."""
+
+    keys: int
+    plaintexts: int
+    ciphertexts: int
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.keys + self.plaintexts + self.ciphertexts
+
+
+def graph_memory(graph: Graph, parameters: CkksParameters) -> Memory:
+    """What a server needs for one request at a time."""
+    row = parameters.ring_dim * RESIDUE_BYTES
+    special = RingWork(parameters).special
+    came = len(parameters.primes) + len(parameters.special_primes)
+    used = len(parameters.primes) + special
+    keys = key_needs([graph]).count * parameters.digits * 2 * (came + used) * row
+    plaintexts = sum(_plaintexts(graph, node, special) * row for node in graph.nodes)
+    return Memory(keys, plaintexts, _alive(graph, special) * row)
+
+
+def _plaintexts(graph: Graph, node: Node, special: int) -> int:
+    """Rows of encoded plaintexts that a node keeps."""
+    x = node.args[0].type
+    if not isinstance(node.op, LinearTransform) or not isinstance(x, CkksType):
+        return 0
+    vectors = graph.constant(node.args[6])
+    if vectors.shape[1] == 1:
+        return 0
+    rotations, which = graph.constant(node.args[3]), graph.constant(node.args[4])
+    distinct = len(np.unique(np.stack([rotations, which]), axis=1).T)
+    rows = distinct * ((x.level or 0) + 1 + special)
+    return min(rows, PLAINTEXT_BYTES // (2 * x.slots * RESIDUE_BYTES))
+
+
+def _alive(graph: Graph, special: int) -> int:
+    """Rows of ciphertexts, the most at any time, when nodes run in the graph's order."""
+    last = {arg.name: number for number, node in enumerate(graph.nodes) for arg in node.args}
+    alive = {value.name: _rows(value.type, special) for value in graph.inputs}
+    most = sum(alive.values())
+    for number, node in enumerate(graph.nodes):
+        alive[node.out.name] = _rows(node.out.type, special)
+        most = max(most, sum(alive.values()))
+        for name in {arg.name for arg in node.args} & alive.keys():
+            if last[name] == number:
+                del alive[name]
+    return most
+
+
+def _rows(type_: object, special: int) -> int:
+    return type_.count * type_.parts * ((type_.level or 0) + 1 + special) if isinstance(type_, CkksType) else 0

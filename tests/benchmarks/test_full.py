@@ -1,0 +1,48 @@
+import json
+
+import pytest
+from tests.benchmarks.commands import run
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """The same measurements of the interactive programs, which take little."""
+    programs = tmp_path_factory.mktemp("programs")
+    arguments = ("--mode", "split", "--quick", "--only", "conv1", "--inputs", 2, "--threads", 1, "--programs", programs)
+    done = run("full.py", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    assert (programs / "conv1-split-quick" / "P.client.enclair").is_file()
+    return json.loads(done.stdout)
+
+
+def test_seconds_are_by_part_and_side(figures):
+    (model,) = figures["models"]
+    run_ = model["runs"]["1"]
+    sides = {"client": 0.0, "server": 0.0}
+    for part, seconds in run_["parts"].items():
+        sides[part.split(".")[0]] += seconds
+    assert run_["seconds"]["client"] == pytest.approx(sides["client"], rel=0.5)
+    assert run_["seconds"]["server"] == pytest.approx(sides["server"], rel=0.5)
+    assert run_["keys"] > 0
+
+
+def test_answers_are_held_against_the_float_model(figures):
+    (model,) = figures["models"]
+    found = model["runs"]["1"]["precision"]
+    assert found["inputs"] == 2
+    assert 0 < found["largest_error"] <= model["program"]["tolerance"]
+    assert model["met"] is True
+
+
+def test_compiling_is_measured(figures):
+    (model,) = figures["models"]
+    assert model["program"]["compile_seconds"] > 0
+    assert model["program"]["compile_peak_memory"] > 1e8
+
+
+def test_an_unknown_model_is_refused():
+    done = run("full.py", "--only", "resnet")
+    assert done.returncode == 2
+    assert "invalid choice: 'resnet'" in done.stderr

@@ -335,7 +335,8 @@ def _grow(m: Model, steps: tuple[Step, ...], least: int, most: int) -> None:
         step(m)
 
 
-def _start(draw: Draw, *shapes: tuple[int, ...]) -> Model:
+def start(draw: Draw, *shapes: tuple[int, ...]) -> Model:
+    """A model with these inputs, and no step yet."""
     model = Model(draw, Builder("model"), np.random.default_rng(draw(st.integers(0, 2**16))))
     for number, shape in enumerate(shapes):
         model.values.append(model.builder.input(f"x{number}", TensorType(shape)))
@@ -358,7 +359,7 @@ def image_graphs(draw: Draw, steps: tuple[Step, ...] = IMAGE_STEPS, most: int = 
         draw(st.integers(2, 9)),
         draw(st.integers(2, 9)),
     )
-    model = _start(draw, *[shape] * draw(st.sampled_from((1, 1, 1, 2))))
+    model = start(draw, *[shape] * draw(st.sampled_from((1, 1, 1, 2))))
     _grow(model, steps, 1, most)
     if steps is IMAGE_STEPS and draw(st.sampled_from((False, False, True))) and head(model):
         _grow(model, FEATURE_STEPS, 0, 2)
@@ -374,7 +375,7 @@ def layered_graphs(draw: Draw) -> Graph:
         draw(st.integers(3, 8)),
         draw(st.integers(3, 8)),
     )
-    model = _start(draw, shape)
+    model = start(draw, shape)
     for _ in range(model.pick(4, 3, 2)):
         model.pick(same_convolution, same_convolution, convolution)(model)
         model.pick(integer_activation, integer_activation, real_activation)(model)
@@ -387,7 +388,7 @@ def layered_graphs(draw: Draw) -> Graph:
 @st.composite
 def signal_graphs(draw: Draw, most: int = 5) -> Graph:
     """One-dimensional convolutional models."""
-    model = _start(draw, (draw(st.sampled_from((1, 2))), draw(st.integers(1, 3)), draw(st.integers(2, 12))))
+    model = start(draw, (draw(st.sampled_from((1, 2))), draw(st.integers(1, 3)), draw(st.integers(2, 12))))
     _grow(model, IMAGE_STEPS, 1, most)
     return _built(model)
 
@@ -395,7 +396,7 @@ def signal_graphs(draw: Draw, most: int = 5) -> Graph:
 @st.composite
 def token_graphs(draw: Draw, most: int = 5) -> Graph:
     """Models on tokens [1, T, D], as transformers have them."""
-    model = _start(draw, (1, draw(st.integers(1, 4)), draw(st.integers(1, 4))))
+    model = start(draw, (1, draw(st.integers(1, 4)), draw(st.integers(1, 4))))
     _grow(model, TOKEN_STEPS, 1, most)
     return _built(model)
 
@@ -403,7 +404,7 @@ def token_graphs(draw: Draw, most: int = 5) -> Graph:
 @st.composite
 def feature_graphs(draw: Draw, most: int = 4) -> Graph:
     """Multi-layer perceptrons on rows of features."""
-    model = _start(draw, (draw(st.sampled_from((1, 3))), draw(st.integers(1, 12))))
+    model = start(draw, (draw(st.sampled_from((1, 3))), draw(st.integers(1, 12))))
     _grow(model, FEATURE_STEPS, 1, most)
     return _built(model)
 

@@ -134,7 +134,6 @@ def run(
 ) -> None:
     """Run all rounds in one process, client and server, with nothing but bytes between them."""
     import enclair
-    from enclair.runtime.backends.evaluators import encrypting_backend
     from enclair.runtime.obfuscation import kinds_of
 
     kinds = kinds_of(obfuscate)

@@ -67,7 +67,7 @@ def inner_products(
         addends: (ciphertexts, parts, rows, N): modulo Q, or extended, and then not multiplied by P'.
         added: parts of them that are added.
         to: (ciphertexts,).
-        out: (any, 2, rows, N).
+        out: (any, 2, rows of ``part``, N).
         part: of the rows that is to be made; None for all.
     """
     rows = ring.rows(level, extended=True)
@@ -126,3 +126,11 @@ def extend(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floa
         elementwise.multiply_constant(part[None], factor, ring.moduli[:limbs], to[None, :limbs])
     out[:, limbs:] = 0.0
     return out
+
+
+def multiply_special(ring: Ring, x: list[Floats], row: int, to: Integers, out: Floats) -> None:
+    """out[to[i], :, 0] = P' times row ``row`` of ciphertexts x[i] (2, rows, N)."""
+    factor, modulus = ring.residues(ring.special_product)[row : row + 1], ring.moduli[row : row + 1]
+    for one, place in zip(x, to.tolist(), strict=True):
+        for part in range(2):
+            elementwise.multiply_constant(one[part, None, row : row + 1], factor, modulus, out[place, part, None])

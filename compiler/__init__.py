@@ -14,7 +14,7 @@ from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Array, Graph
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.verify import verify
-from enclair.compiler.options import MODES, SplitOptions
+from enclair.compiler.options import MODES, FullOptions, SplitOptions
 from enclair.compiler.program import Program
 
 DEFAULTS = SplitOptions()
@@ -24,28 +24,29 @@ def compile(  # noqa: A001 (the verb of the field)
     graph: Graph,
     samples: Sequence[Mapping[str, Array]],
     *,
-    mode: str = "split",
     references: Sequence[Mapping[str, Array]] | None = None,
-    options: SplitOptions = DEFAULTS,
+    options: SplitOptions | FullOptions = DEFAULTS,
 ) -> Program:
     """Compile a graph.
 
     Args:
         graph: on tensors of reals.
         samples: calibration inputs by name, each of the graph's shapes.
-        mode: ``split``: the server does what has weights, the client the rest; exact integers.
         references: the float model's outputs for each sample; without them the graph's own in float64.
-        options: tolerance, bits, ranges.
+        options: of the mode to compile for. Split: the server does what has weights, the client the rest; exact
+            integers. Full: the server does everything in one round, with polynomials for activations.
 
     Raises:
         CompileError: the model cannot be compiled as asked; says which layer needs what.
     """
-    if mode not in MODES:
-        raise CompileError(f"mode {mode!r} is not known: use one of {', '.join(MODES)}")
-    from enclair.compiler.split import compile_split
-
     verify(graph, Stage.TENSOR)
-    return compile_split(graph, samples, references, options)
+    if isinstance(options, SplitOptions):
+        from enclair.compiler.split import compile_split
+
+        return compile_split(graph, samples, references, options)
+    from enclair.compiler.full import compile_full
+
+    return compile_full(graph, samples, references, options)
 
 
-__all__ = ["MODES", "CompileError", "Program", "SplitOptions", "compile"]
+__all__ = ["MODES", "CompileError", "FullOptions", "Program", "SplitOptions", "compile"]

@@ -23,8 +23,10 @@ from enclair.compiler.ir.errors import EnclairError
 SECURE = "HEStd_128_classic"
 INSECURE = "INSECURE_FOR_TESTS"
 
-MAX_MODULUS_BITS: Mapping[int, int] = {4096: 109, 8192: 218, 16384: 438, 32768: 881}
-"""Ring dimension -> the most bits Q may have for 128-bit security against classical attacks, ternary secrets."""
+MAX_MODULUS_BITS: Mapping[int, int] = {4096: 109, 8192: 218, 16384: 438, 32768: 881, 65536: 1747, 131072: 3523}
+"""Ring dimension -> the most bits the modulus may have for 128-bit security against classical attacks, ternary
+secrets.
+"""
 
 MODULUS_CHOICES: tuple[tuple[int, int, int], ...] = (
     (4096, 2, 54),

@@ -12,9 +12,10 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from enclair.compiler.ckks_parameters import Parameters
 from enclair.compiler.ir.graph import Graph, Value, without_origins
-from enclair.compiler.ir.types import CipherType, SlotsType
-from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds, key_needs
+from enclair.compiler.ir.types import CiphersType, CipherType, CkksType, RealSlotsType, SlotsType, Type
 
 LARGEST_FACTOR = 2**16 - 1
 """A server that obfuscates multiplies no answer by more; a client refuses more."""
@@ -34,8 +35,8 @@ class InputSpec:
 class Exchange:
     """What crosses the wire in a round: ciphertext arrays by name, in order."""
 
-    uploads: tuple[tuple[str, CipherType], ...]
-    answers: tuple[tuple[str, CipherType], ...]
+    uploads: tuple[tuple[str, CiphersType], ...]
+    answers: tuple[tuple[str, CiphersType], ...]
 
     @property
     def upload_count(self) -> int:
@@ -59,20 +60,22 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class ClientProgram:
-    """All a client needs, and nothing of the server's weights."""
+    """All a client needs, and nothing of the server's weights. ``keys`` says which evaluation keys it is to make."""
 
     name: str
-    parameters: BfvParameters
+    parameters: Parameters
     inputs: tuple[InputSpec, ...]
     outputs: tuple[str, ...]
     prologue: Graph
     stages: tuple[Graph, ...]
     exchanges: tuple[Exchange, ...]
     server_digests: tuple[str, ...]
+    keys: KeyNeeds = NO_KEYS
 
     def digest(self) -> str:
         """Names the program in every message: sha256 over parameters, the client's graphs and the server's digests."""
-        digest = hashlib.sha256(f"{self.name}\n{self.parameters.digest()}\n{self.inputs}\n{self.outputs}".encode())
+        described = (self.name, self.parameters.digest(), self.inputs, self.outputs, self.keys)
+        digest = hashlib.sha256("\n".join(map(str, described)).encode())
         for part in (self.prologue.digest(), *(stage.digest() for stage in self.stages), *self.server_digests):
             digest.update(part.encode())
         return digest.hexdigest()
@@ -80,13 +83,15 @@ class ClientProgram:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Program:
-    """A compiled model. ``fixed`` is the fixed-point reference (the ``poly`` execution), ``source`` the original ONNX.
+    """A compiled model. ``fixed`` is the reference (the ``poly`` execution), ``source`` the original ONNX.
+
+    The reference is the fixed-point graph of a BFV program, the tensor graph after approximation of a CKKS program.
 
     ``facts`` holds what compiling found out: plain JSON data for reports (ranges, bounds on the gaps, bits, costs).
     """
 
     name: str
-    parameters: BfvParameters
+    parameters: Parameters
     inputs: tuple[InputSpec, ...]
     outputs: tuple[str, ...]
     prologue: Graph
@@ -110,7 +115,13 @@ class Program:
             tuple(without_origins(round_.client) for round_ in self.rounds),
             tuple(round_.exchange for round_ in self.rounds),
             tuple(round_.server.digest() for round_ in self.rounds),
+            self.keys,
         )
+
+    @property
+    def keys(self) -> KeyNeeds:
+        """The evaluation keys that the server's graphs need."""
+        return key_needs(round_.server for round_ in self.rounds)
 
     def digest(self) -> str:
         """The client's part names the program: the server's digests are in it."""
@@ -119,10 +130,22 @@ class Program:
 
 def exchange_of(server: Graph, before: Graph, after: Graph) -> Exchange:
     """What crosses the wire: what the client's graph before the server's packs, and what the one after it unpacks."""
-    packed = {value.name for value in before.outputs if isinstance(value.type, SlotsType)}
-    unpacked = {value.name for value in after.inputs if isinstance(value.type, SlotsType)}
+    packed = {value.name for value in before.outputs if isinstance(value.type, SlotsType | RealSlotsType)}
+    unpacked = {value.name for value in after.inputs if isinstance(value.type, SlotsType | RealSlotsType)}
     return Exchange(_ciphers(server.inputs, packed), _ciphers(server.outputs, unpacked))
 
 
-def _ciphers(values: tuple[Value, ...], names: set[str]) -> tuple[tuple[str, CipherType], ...]:
-    return tuple((v.name, v.type) for v in values if v.name in names and isinstance(v.type, CipherType))
+def in_the_clear(type_: CiphersType) -> SlotsType | RealSlotsType:
+    """What the client encrypts or decrypts: the slots of ciphertexts."""
+    if isinstance(type_, CkksType):
+        return RealSlotsType(type_.count, type_.slots)
+    return SlotsType(type_.count, type_.slots, type_.scale_bits, type_.encoding)
+
+
+def is_slots(type_: Type) -> bool:
+    """Whether values of the type are slot vectors on the client."""
+    return isinstance(type_, SlotsType | RealSlotsType)
+
+
+def _ciphers(values: tuple[Value, ...], names: set[str]) -> tuple[tuple[str, CiphersType], ...]:
+    return tuple((v.name, v.type) for v in values if v.name in names and isinstance(v.type, CipherType | CkksType))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.fixed import Quantise, Requantise
 from enclair.compiler.ir.ops.packed import Unpack
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.types import CiphersType, CipherType, Encoding
 from enclair.compiler.program import ClientProgram, Exchange
 from enclair.runtime.backends.interface import KeyHolder, Payload
 from enclair.runtime.errors import StateError, UnevenAnswer, WrongRound
@@ -64,7 +66,7 @@ class Client:
 
     def registration(self) -> bytes:
         """The message that gives the server the public key."""
-        envelope = registration_envelope(self._digests[0], self.program.parameters, self._keys.key_id)
+        envelope = registration_envelope(self._digests[0], bfv_parameters(self.program.parameters), self._keys.key_id)
         return seal(envelope, self._keys.public_key())
 
     def start(self, inputs: Mapping[str, Array], *, clip: bool = False) -> ClientState:
@@ -86,7 +88,7 @@ class Client:
         """
         exchange = self.program.exchanges[self._check_running(state) - 1]
         with self.watch("encrypt"):
-            payloads = [self._keys.encrypt(state.values[name], type_.encoding) for name, type_ in exchange.uploads]
+            payloads = [self._keys.encrypt(state.values[name], _encoding(type_)) for name, type_ in exchange.uploads]
             payload = payloads[0] if len(payloads) == 1 else b"".join(payloads)
         return seal(self._envelope(MessageType.UPLOAD, state.session, state.round, exchange.upload_count), payload)
 
@@ -142,7 +144,7 @@ class Client:
         rest, left = memoryview(payload), exchange.answer_count
         for name, type_ in exchange.answers:
             size = len(rest) if left == type_.count else len(rest) // left * type_.count
-            arrays[name] = self._keys.decrypt(rest[:size], type_.count, type_.encoding)
+            arrays[name] = self._keys.decrypt(rest[:size], type_.count, _encoding(type_))
             rest, left = rest[size:], left - type_.count
         return arrays
 
@@ -183,3 +185,7 @@ def _check_present(stage: Graph, state: ClientState) -> None:
         raise StateError(
             f"the session lacks {', '.join(missing)}, which the client computed before: start a new session"
         )
+
+
+def _encoding(type_: CiphersType) -> Encoding:
+    return type_.encoding if isinstance(type_, CipherType) else Encoding.SLOTS

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.graph import Node
 from enclair.compiler.ir.types import CipherType
 from enclair.compiler.parameters import BfvParameters
@@ -50,7 +51,7 @@ class Server(Generic[Batch]):
         observe: Callable[[Node], None] | None = None,
         obfuscate: Collection[str] = (),
     ) -> None:
-        check_secure(program.parameters, allow_insecure=allow_insecure)
+        check_secure(bfv_parameters(program.parameters), allow_insecure=allow_insecure)
         self.program = program
         self.watch = Stopwatch()
         self._evaluator = evaluator
@@ -138,9 +139,9 @@ def read_registration(program: Program, message: bytes, *, allow_insecure: bool 
         SecretKeyOffered: it is a secret key.
         MessageError: the message is not a registration for this program.
     """
-    check_secure(program.parameters, allow_insecure=allow_insecure)
+    check_secure(bfv_parameters(program.parameters), allow_insecure=allow_insecure)
     came, public_key = read_message(message)
-    check_due(registration_envelope(program.digest(), program.parameters, came.key), came)
+    check_due(registration_envelope(program.digest(), bfv_parameters(program.parameters), came.key), came)
     return bytes(public_key)
 
 

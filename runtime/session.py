@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.graph import Array
 from enclair.compiler.program import Exchange, Program
 from enclair.runtime.backends.evaluators import make_evaluator
@@ -99,14 +100,16 @@ class Session:
         obfuscate: Collection[str] = (),
     ) -> None:
         start = time.perf_counter()
-        check_secure(program.parameters, allow_insecure=allow_insecure)
+        check_secure(bfv_parameters(program.parameters), allow_insecure=allow_insecure)
         check_kinds(obfuscate)
         self.program = program
         self._progress = progress
-        self._client = Client(program.for_client(), keys or make_key_holder(backend, program.parameters))
+        self._client = Client(
+            program.for_client(), keys or make_key_holder(backend, bfv_parameters(program.parameters))
+        )
         registration = self._client.registration()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
-        self._evaluator: Evaluator[Any] = make_evaluator(backend, program.parameters, public_key)
+        self._evaluator: Evaluator[Any] = make_evaluator(backend, bfv_parameters(program.parameters), public_key)
         self._server = Server(program, self._evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = len(registration)
         self._key_seconds = time.perf_counter() - start

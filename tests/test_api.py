@@ -149,8 +149,8 @@ def test_an_unmodified_torch_module_is_compiled_for_one_image() -> None:
 
 
 def test_an_unknown_or_impossible_request_is_refused_before_the_model_is_read() -> None:
-    with pytest.raises(enclair.CompileError, match="mode 'full' is not known: use one of split"):
-        enclair.compile("/nowhere.onnx", None, mode="full")
+    with pytest.raises(enclair.CompileError, match="mode 'half' is not known: use one of split, full"):
+        enclair.compile("/nowhere.onnx", None, mode="half")
     with pytest.raises(enclair.CompileError, match="batch must be at least 1, got 0"):
         enclair.compile("/nowhere.onnx", None, batch=0)
     with pytest.raises(enclair.CompileError, match="one line of printable characters, got 'a\\\\nb'"):

@@ -174,7 +174,7 @@ OPTIONS: dict[str, tuple[list[str], str, str]] = {
     ),
     "negative tolerance": (["--tolerance", "-1"], "CompileError", r"tolerance must be positive, got -1\.0"),
     "tolerance that is no number": (["--tolerance", "nan"], "CompileError", r"tolerance must be positive, got nan"),
-    "unknown mode": (["--mode", "full"], "CompileError", r"mode 'full' is not known: use one of split"),
+    "unknown mode": (["--mode", "half"], "CompileError", r"mode 'half' is not known: use one of split, full"),
     "one kind of bits": (
         ["--weight-bits", "8"],
         "CompileError",

@@ -29,7 +29,7 @@ from enclair.compiler.artifact.errors import (
     naming,
 )
 from enclair.compiler.artifact.members import read_client_program, read_program, write_client_program, write_program
-from enclair.compiler.parameters import BfvParameters
+from enclair.compiler.ckks_parameters import Parameters
 from enclair.compiler.program import ClientProgram, Program
 
 DEFAULT_LIMITS = Limits()
@@ -90,7 +90,7 @@ def load_client(path: str | PathLike[str], limits: Limits = DEFAULT_LIMITS) -> C
     return program
 
 
-def _flag(path: Path, parameters: BfvParameters) -> None:
+def _flag(path: Path, parameters: Parameters) -> None:
     if not parameters.secure:
         warnings.warn(
             f"{path}: its parameters are {parameters.security}: they protect nothing, servers and clients refuse them"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from enclair.compiler.artifact.errors import MalformedArtifact
 from enclair.compiler.ir.graph import Graph, Value
-from enclair.compiler.ir.types import CipherType, SlotsType, TensorType, Type
-from enclair.compiler.program import ClientProgram, Exchange, InputSpec, Program, exchange_of
+from enclair.compiler.ir.types import CiphersType, TensorType, Type
+from enclair.compiler.program import ClientProgram, Exchange, InputSpec, Program, exchange_of, in_the_clear, is_slots
 
 
 def check_program(program: Program) -> None:
@@ -60,9 +60,9 @@ def _check_wire(prologue: Graph, stages: Iterable[Graph], exchanges: Iterable[Ex
         before = after
 
 
-def _check_same(number: int, what: str, ciphers: Iterable[tuple[str, CipherType]], values: Iterable[Value]) -> None:
-    exchanged = {name: _in_the_clear(type_) for name, type_ in ciphers}
-    handled = {value.name: value.type for value in values if isinstance(value.type, SlotsType)}
+def _check_same(number: int, what: str, ciphers: Iterable[tuple[str, CiphersType]], values: Iterable[Value]) -> None:
+    exchanged = {name: in_the_clear(type_) for name, type_ in ciphers}
+    handled = {value.name: value.type for value in values if is_slots(value.type)}
     if exchanged != handled:
         raise MalformedArtifact(
             f"the {what} of round {number} do not match the client's graphs: {_listed(exchanged)} are exchanged,"
@@ -80,7 +80,7 @@ def _check_client_side(
     known: dict[str, Type] = {spec.name: TensorType(spec.shape) for spec in inputs}
     _run(prologue, known, "the client's prologue")
     for number, (stage, exchange) in enumerate(zip(stages, exchanges, strict=True), 1):
-        known |= {name: _in_the_clear(type_) for name, type_ in exchange.answers}
+        known |= {name: in_the_clear(type_) for name, type_ in exchange.answers}
         _run(stage, known, f"the client's graph of round {number}")
     for name in outputs:
         if not isinstance(type_ := known.get(name), TensorType) or type_.is_fixed:
@@ -95,13 +95,13 @@ def _check_server_side(program: Program) -> None:
 
 
 def _check_reference(program: Program) -> None:
-    """The fixed-point reference takes and gives what the program does."""
+    """The reference takes and gives what the program does."""
     takes = {value.name: value.type for value in program.fixed.inputs}
     wanted = {spec.name: TensorType(spec.shape) for spec in program.inputs}
     gives = tuple(value.name for value in program.fixed.outputs)
     if takes != wanted or gives != program.outputs:
         raise MalformedArtifact(
-            f"the fixed-point graph must take {_listed(wanted)} and give {', '.join(program.outputs)}, got"
+            f"the reference graph must take {_listed(wanted)} and give {', '.join(program.outputs)}, got"
             f" {_listed(takes)} and {', '.join(gives)}"
         )
 
@@ -115,10 +115,6 @@ def _run(graph: Graph, known: dict[str, Type], where: str) -> None:
                 " it gives that"
             )
     known.update({value.name: value.type for value in graph.outputs})
-
-
-def _in_the_clear(type_: CipherType) -> SlotsType:
-    return SlotsType(type_.count, type_.slots, type_.scale_bits, type_.encoding)
 
 
 def _listed(types: Mapping[str, Type]) -> str:

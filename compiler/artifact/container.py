@@ -28,7 +28,7 @@ from enclair.compiler.artifact.errors import (
     WrongKind,
 )
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 PROGRAM, CLIENT = "program", "client"
 KINDS = {

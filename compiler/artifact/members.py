@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from enclair.compiler.artifact.errors import MalformedArtifact
 from enclair.compiler.artifact.graphs import graph_names, read_graph, write_graph
 from enclair.compiler.artifact.records import RECORD, Record, read_record, write_record
+from enclair.compiler.ckks_parameters import CkksParameters, Parameters, parameters_from_json
 from enclair.compiler.ir.graph import Graph
 from enclair.compiler.ir.stages import Stage
-from enclair.compiler.parameters import BfvParameters, ParameterError
+from enclair.compiler.parameters import ParameterError
 from enclair.compiler.program import ClientProgram, Program, Round
 
 PARAMETERS, SOURCE = "parameters.json", "source.onnx"
@@ -32,8 +33,9 @@ def write_program(program: Program, *, source: bool) -> dict[str, bytes]:
 def write_client_program(program: ClientProgram) -> dict[str, bytes]:
     """The members of a client's program; raises like ``write_program``."""
     record = Record(
-        program.name, program.inputs, program.outputs, program.exchanges, server_digests=program.server_digests
-    )
+        program.name, program.inputs, program.outputs, program.exchanges, server_digests=program.server_digests,
+        keys=program.keys,
+    )  # fmt: skip
     return _members(record, program.parameters, _client_graphs(program.prologue, program.stages))
 
 
@@ -43,11 +45,12 @@ def read_program(members: Mapping[str, bytes]) -> Program:
     Raises:
         MalformedArtifact: a member is missing, unknown, or does not hold what it must.
     """
-    record = _record(members)
+    record, parameters = _record(members), _parameters(members)
     numbers = range(1, len(record.exchanges) + 1)
-    stages = {"prologue": Stage.CLIENT, "fixed": Stage.FIXED}
+    is_ckks = isinstance(parameters, CkksParameters)
+    stages = {"prologue": Stage.CLIENT, "fixed": Stage.TENSOR if is_ckks else Stage.FIXED}
     stages |= {_client_label(number): Stage.CLIENT for number in numbers}
-    stages |= {_server_label(number): Stage.SERVER for number in numbers}
+    stages |= {_server_label(number): Stage.LEVELED if is_ckks else Stage.SERVER for number in numbers}
     _check_names(members, stages, optional={SOURCE})
     graphs = {label: read_graph(label, members, stage) for label, stage in stages.items()}
     rounds = tuple(
@@ -55,7 +58,7 @@ def read_program(members: Mapping[str, bytes]) -> Program:
         for number, exchange in zip(numbers, record.exchanges, strict=True)
     )
     return Program(
-        record.name, _parameters(members), record.inputs, record.outputs, graphs["prologue"], rounds, graphs["fixed"],
+        record.name, parameters, record.inputs, record.outputs, graphs["prologue"], rounds, graphs["fixed"],
         members.get(SOURCE), record.facts,
     )  # fmt: skip
 
@@ -68,11 +71,11 @@ def read_client_program(members: Mapping[str, bytes]) -> ClientProgram:
     prologue, *stages = (read_graph(label, members, Stage.CLIENT) for label in labels)
     return ClientProgram(
         record.name, _parameters(members), record.inputs, record.outputs, prologue, tuple(stages), record.exchanges,
-        record.server_digests,
+        record.server_digests, record.keys,
     )  # fmt: skip
 
 
-def _members(record: Record, parameters: BfvParameters, graphs: Mapping[str, Graph]) -> dict[str, bytes]:
+def _members(record: Record, parameters: Parameters, graphs: Mapping[str, Graph]) -> dict[str, bytes]:
     members = {RECORD: write_record(record), PARAMETERS: parameters.to_json().encode()}
     for label, graph in graphs.items():
         members |= write_graph(label, graph)
@@ -105,8 +108,10 @@ def _check_names(members: Mapping[str, bytes], stages: Mapping[str, Stage], opti
         raise MalformedArtifact(f"member {unknown[0]!r} is unknown: this file was not written by enclair")
 
 
-def _parameters(members: Mapping[str, bytes]) -> BfvParameters:
+def _parameters(members: Mapping[str, bytes]) -> Parameters:
+    if PARAMETERS not in members:
+        raise MalformedArtifact(f"member {PARAMETERS} is missing")
     try:
-        return BfvParameters.from_json(members[PARAMETERS].decode())
+        return parameters_from_json(members[PARAMETERS].decode())
     except (ParameterError, UnicodeDecodeError) as error:
         raise MalformedArtifact(f"{PARAMETERS}: {error}") from error

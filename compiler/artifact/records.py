@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from enclair.compiler.artifact.container import canonical_json, read_json
 from enclair.compiler.artifact.errors import MalformedArtifact
 from enclair.compiler.ir.errors import ParseError
-from enclair.compiler.ir.types import CipherType, parse_type
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
+from enclair.compiler.ir.types import CiphersType, CipherType, CkksType, parse_type
 from enclair.compiler.program import Exchange, InputSpec
 
 RECORD = "program.json"
@@ -30,6 +31,7 @@ class Record:
     exchanges: tuple[Exchange, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     server_digests: tuple[str, ...] = ()
+    keys: KeyNeeds = NO_KEYS
 
 
 def write_record(record: Record) -> bytes:
@@ -52,6 +54,7 @@ def write_record(record: Record) -> bytes:
             ],
             "facts": record.facts,
             "server_digests": list(record.server_digests),
+            "keys": {"rotations": list(record.keys.rotations), "relinearise": record.keys.relinearise},
         }
     )
 
@@ -73,10 +76,11 @@ def read_record(data: bytes) -> Record:
         tuple(_exchange(exchange) for exchange in _of_type(read["exchanges"], list, "exchanges")),
         _of_type(read["facts"], dict, "facts"),
         _strings(read["server_digests"], "server_digests"),
+        _keys(read["keys"]),
     )
 
 
-def _plain(ciphers: Sequence[tuple[str, CipherType]]) -> list[list[str]]:
+def _plain(ciphers: Sequence[tuple[str, CiphersType]]) -> list[list[str]]:
     return [[name, str(type_)] for name, type_ in ciphers]
 
 
@@ -89,24 +93,32 @@ def _input(data: object) -> InputSpec:
     return InputSpec(_of_type(spec["name"], str, "name"), shape, low, high)
 
 
+def _keys(data: object) -> KeyNeeds:
+    keys = _with_keys(data, "keys", ("rotations", "relinearise"))
+    rotations = tuple(_of_type(step, int, "rotations") for step in _of_type(keys["rotations"], list, "rotations"))
+    if list(rotations) != sorted(set(rotations)) or (rotations and rotations[0] < 1):
+        raise MalformedArtifact(f"{RECORD}: rotations must be ascending and positive, got {str(rotations)[:80]}")
+    return KeyNeeds(rotations, _of_type(keys["relinearise"], bool, "relinearise"))
+
+
 def _exchange(data: object) -> Exchange:
     exchange = _with_keys(data, "exchanges", ("uploads", "answers"))
     return Exchange(_ciphers(exchange["uploads"], "uploads"), _ciphers(exchange["answers"], "answers"))
 
 
-def _ciphers(data: object, where: str) -> tuple[tuple[str, CipherType], ...]:
+def _ciphers(data: object, where: str) -> tuple[tuple[str, CiphersType], ...]:
     pairs = [_strings(pair, where) for pair in _of_type(data, list, where)]
     if any(len(pair) != 2 for pair in pairs):
         raise MalformedArtifact(f"{RECORD}: {where!r} must hold pairs of a name and a type, got {str(data)[:80]}")
     return tuple((name, _cipher_type(text)) for name, text in pairs)
 
 
-def _cipher_type(text: str) -> CipherType:
+def _cipher_type(text: str) -> CiphersType:
     try:
         type_ = parse_type(text)
     except ParseError as error:
         raise MalformedArtifact(f"{RECORD}: {error}") from error
-    if not isinstance(type_, CipherType):
+    if not isinstance(type_, CipherType | CkksType):
         raise MalformedArtifact(f"{RECORD}: ciphertexts cross the wire, got {type_}")
     return type_
 

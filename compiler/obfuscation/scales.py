@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from enclair.compiler.approx.intervals import intervals
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.ops.packed import Unpack
 from enclair.compiler.parameters import slot_vector_bits, sum_room_bits
 from enclair.compiler.planner.costs import noise_growth
@@ -16,7 +17,7 @@ def largest_factors(program: Program) -> Iterator[tuple[str, int, str]]:
     known = intervals(program.fixed)
     growth: dict[str, float] = {}
     for round_ in program.rounds:
-        growth |= noise_growth(round_.server, slot_vector_bits(program.parameters), growth)
+        growth |= noise_growth(round_.server, slot_vector_bits(bfv_parameters(program.parameters)), growth)
         for node in round_.client.nodes:
             if isinstance(node.op, Unpack):
                 name, interval = node.args[0].name, known.get(node.out.name)
@@ -27,7 +28,7 @@ def largest_factors(program: Program) -> Iterator[tuple[str, int, str]]:
 def _largest_factor(program: Program, magnitude: int | None, growth_bits: float) -> tuple[int, str]:
     if magnitude is None:
         return 1, "no range of it is proven"
-    parameters = program.parameters
+    parameters = bfv_parameters(program.parameters)
     by_range = parameters.largest_value // max(magnitude, 1)
     by_noise = int(2.0 ** min(max(sum_room_bits(parameters) - growth_bits, 0.0), 16.0))
     largest = min(by_range, by_noise, LARGEST_FACTOR)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import log2
 from typing import Any
 
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.types import TensorType
 from enclair.compiler.obfuscation import analyse
 from enclair.compiler.parameters import MAX_MODULUS_BITS, BfvParameters
@@ -50,7 +51,7 @@ def inspect(program: Program) -> Report:
         tuple(round_reports(program)),
         tuple(facts.get("moved_to_client", ())),
         tuple(facts.get("refreshed", ())),
-        _parameters(program.parameters),
+        _parameters(bfv_parameters(program.parameters)),
         _precision(facts),
         tuple(_client_parameters(program)),
         seen,

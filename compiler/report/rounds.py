@@ -7,10 +7,11 @@ from math import log2
 from typing import Literal
 
 from enclair.compiler.approx.intervals import Interval, intervals
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.graph import Graph, Node, Value
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.stages import CLIENT_PACKING, FIXED_POINT
-from enclair.compiler.ir.types import CipherType
+from enclair.compiler.ir.types import CiphersType
 from enclair.compiler.parameters import BfvParameters, noise_room_bits, slot_vector_bits, sum_room_bits
 from enclair.compiler.planner.costs import OpCosts, noise_growth, stage_cost
 from enclair.compiler.program import Program, Round
@@ -25,7 +26,7 @@ def round_reports(program: Program) -> Iterator[RoundReport]:
     growth: dict[str, float] = {}
     names = program.facts.get("layouts", [])
     for number, round_ in enumerate(program.rounds, 1):
-        growth |= noise_growth(round_.server, slot_vector_bits(program.parameters), growth)
+        growth |= noise_growth(round_.server, slot_vector_bits(bfv_parameters(program.parameters)), growth)
         layout = names[number - 1] if len(names) >= number else ""
         yield _report(program, number, before, known, growth, layout)
         before = round_.client
@@ -39,7 +40,7 @@ def _report(
     growth: Mapping[str, float],
     layout: str,
 ) -> RoundReport:
-    round_, parameters = program.rounds[number - 1], program.parameters
+    round_, parameters = program.rounds[number - 1], bfv_parameters(program.parameters)
     grown = max((growth[name] for name, _ in round_.exchange.answers), default=0.0)
     return RoundReport(
         number,
@@ -69,7 +70,7 @@ def _steps(nodes: Iterable[Node]) -> Iterator[Step]:
 
 
 def _transfers(
-    ciphers: Iterable[tuple[str, CipherType]], coded: Mapping[str, tuple[Value, Layout]], cipher_bytes: int
+    ciphers: Iterable[tuple[str, CiphersType]], coded: Mapping[str, tuple[Value, Layout]], cipher_bytes: int
 ) -> tuple[Transfer, ...]:
     return tuple(
         Transfer(name, describe(coded[name][1]), type_.count, type_.count * cipher_bytes) for name, type_ in ciphers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from enclair.compiler import compile as compile_graph
 from enclair.compiler.errors import CompileError
-from enclair.compiler.options import MODES, SplitOptions, check_options
+from enclair.compiler.options import MODES, FullOptions, SplitOptions, check_full_options, check_options
 from enclair.compiler.program import Program
 from enclair.float_model import FloatModel
 from enclair.frontends.model_to_graph import to_graph, to_onnx
@@ -38,6 +38,8 @@ def compile(  # noqa: A001 (the verb of the field)
     margin: float = 0.25,
     finishing_sums: bool = True,
     input_ranges: Mapping[str, tuple[float, float]] | None = None,
+    max_ram: int | None = None,
+    max_rotation_keys: int | None = None,
     batch: int = 1,
     name: str | None = None,
     progress: Step | None = None,
@@ -49,14 +51,19 @@ def compile(  # noqa: A001 (the verb of the field)
         sample_inputs: real data, as they will come: they show the ranges of all values. A mapping from input names, a
             tuple of arrays in the order of the inputs, or one array. The leading axis may hold several samples. Fewer
             than four are supplemented by ones derived from them; ``program.facts["samples"]`` says how many.
-        mode: ``split``: the server does what has weights, the client the rest; exact integers.
-        tolerance: largest gap to the float model allowed on the outputs, in their units; 1e-4 of their range if not
-            given.
-        activation_bits, weight_bits: bits including the sign, instead of a tolerance; give both.
-        margin: by what share the ranges seen are widened; values beyond saturate.
-        finishing_sums: layouts may leave the last additions of a sum to the client: cheapest for matrix products, but
-            the client sees the summands and needs fewer queries to solve for the weights (``inspect`` says how many).
+        mode: ``split``: the server does what has weights, the client the rest; exact integers. ``full``: the server
+            does everything in one round, activations as polynomials; the client sees the result only.
+        tolerance: largest gap to the float model allowed on the outputs, in their units; if not given, 1e-4 of their
+            range in split mode, 1e-3 in full mode.
+        activation_bits, weight_bits: split mode: bits including the sign, instead of a tolerance; give both.
+        margin: by what share the ranges seen are widened. Values beyond saturate in split mode; in full mode nobody
+            sees them, and polynomials are wrong there.
+        finishing_sums: split mode: layouts may leave the last additions of a sum to the client: cheapest for matrix
+            products, but the client sees the summands and needs fewer queries to solve for the weights (``inspect``
+            says how many).
         input_ranges: the interval of each input, instead of the one seen; values outside are refused.
+        max_ram: full mode: bytes that the server may use; three quarters of this machine's memory if not given.
+        max_rotation_keys: full mode: how many rotation keys the client may have to make and send.
         batch: extent of the leading axis where the model leaves it open (PyTorch modules do).
         name: of the program; by default that of the file or the class.
         progress: told what is being done.
@@ -64,15 +71,11 @@ def compile(  # noqa: A001 (the verb of the field)
     Raises:
         EnclairError: the subclass and the message say what is wrong with the model, the samples or the options.
     """
-    options = SplitOptions(
-        tolerance=tolerance,
-        activation_bits=activation_bits,
-        weight_bits=weight_bits,
-        margin=margin,
-        finishing_sums=finishing_sums,
-        input_ranges=input_ranges or {},
-    )
-    _check_request(mode, options, batch)
+    split = {"activation_bits": activation_bits, "weight_bits": weight_bits, "finishing_sums": finishing_sums}
+    full = {"max_ram": max_ram, "max_rotation_keys": max_rotation_keys}
+    options = _options(mode, split, full, tolerance=tolerance, margin=margin, input_ranges=input_ranges or {})
+    if batch < 1:
+        raise CompileError(f"batch must be at least 1, got {batch}")
     step = progress or _silent
     step("reading the model")
     source, given = _read(model, sample_inputs, batch)
@@ -81,8 +84,8 @@ def compile(  # noqa: A001 (the verb of the field)
     step(f"running the float model on {len(samples)} samples")
     content = source.SerializeToString(deterministic=True)
     references = _references(content, samples)
-    step("choosing bits, sides, layouts and parameters")
-    program = compile_graph(graph, samples, mode=mode, references=references, options=options)
+    step("choosing bits, sides, layouts and parameters" if mode == "split" else "fitting polynomials, packing, levels")
+    program = compile_graph(graph, samples, references=references, options=options)
     counts = {"given": len(given), "derived": len(samples) - len(given)}
     return replace(program, source=content, facts={**program.facts, "samples": counts})
 
@@ -91,13 +94,20 @@ def _silent(_: str) -> None:
     """Say nothing."""
 
 
-def _check_request(mode: str, options: SplitOptions, batch: int) -> None:
-    """Refuse what makes no sense before any work is done."""
+def _options(mode: str, split: Mapping[str, Any], full: Mapping[str, Any], **common: Any) -> SplitOptions | FullOptions:
+    """The options of the mode, refused before any work is done when they make no sense or are the other mode's."""
     if mode not in MODES:
         raise CompileError(f"mode {mode!r} is not known: use one of {', '.join(MODES)}")
-    check_options(options)
-    if batch < 1:
-        raise CompileError(f"batch must be at least 1, got {batch}")
+    foreign, other = (full, "full") if mode == "split" else (split, "split")
+    if given := [name for name, value in foreign.items() if value is not None and value is not True]:
+        raise CompileError(f"{', '.join(given)} is an option of {other} mode, got mode {mode!r}: leave it out")
+    if mode == "split":
+        options = SplitOptions(**common, **split)
+        check_options(options)
+        return options
+    full_options = FullOptions(**common, **full)
+    check_full_options(full_options)
+    return full_options
 
 
 def _read(model: Model, sample_inputs: Any, batch: int) -> tuple[onnx.ModelProto, list[Sample]]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclair.answers import Answers, RecordingKeys, Seen, joined, reference_answers, seen_by_client
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.compiler.ir.errors import EnclairError
 from enclair.compiler.program import Program
 from enclair.float_model import FloatModel
@@ -135,7 +136,7 @@ class _Executions:
     def _session(self, execution: str, backend: str, batches: Batches, progress: Report | None) -> SessionResult:
         """Inputs were checked before they were rounded to the float model's type: clipping undoes that rounding."""
         start = time.perf_counter()
-        keys = RecordingKeys(self.program, make_key_holder(backend, self.program.parameters))
+        keys = RecordingKeys(self.program, make_key_holder(backend, bfv_parameters(self.program.parameters)))
         made = time.perf_counter() - start
         result = Session(self.program, backend, keys=keys, progress=progress).run(joined(batches), clip=True)
         self.outputs[execution], self.answers[execution] = result.outputs, keys.answers

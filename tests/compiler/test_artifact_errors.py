@@ -205,8 +205,8 @@ def manifest(**changes: object) -> Change:
 
 
 def test_newer_format(path: Path) -> None:
-    rezip(path, manifest(format=2, enclair="7.0"))
-    message = "format 2, written by enclair 7.0: this is a newer format than 1, which enclair"
+    rezip(path, manifest(format=3, enclair="7.0"))
+    message = "format 3, written by enclair 7.0: this is a newer format than 2, which enclair"
     refused(path, UnknownFormat, message)
     refused(path, UnknownFormat, "use that release, or compile the model again")
 
@@ -398,7 +398,7 @@ EXCHANGES: list[tuple[Change, str]] = [
     ),
     (
         replaced("graphs/fixed.txt", "output %y", "output %y\noutput %y"),
-        "the fixed-point graph must take %x: real<1x1x6x6>",
+        "the reference graph must take %x: real<1x1x6x6>",
     ),
 ]
 

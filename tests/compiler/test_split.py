@@ -181,12 +181,6 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
     assert error_of(convolutions(1), **options).startswith(message)
 
 
-def test_an_unknown_mode_is_refused_with_the_known_ones() -> None:
-    graph = convolutions(1)
-    with pytest.raises(CompileError, match="mode 'full' is not known: use one of split"):
-        compiler.compile(graph, samples_of(graph), mode="full")
-
-
 def test_samples_that_do_not_fit_are_refused() -> None:
     assert error_of(convolutions(1), []) == "calibration needs at least one sample input, got none"
     assert "sample 0 lacks the inputs x; it has y" in error_of(convolutions(1), [{"y": np.ones(1)}])

@@ -13,6 +13,7 @@ from enclair.cli.files import arrays_as_bytes, check_output, read_arrays, read_f
 from enclair.cli.model_commands import note_limits
 from enclair.cli.options import ClientFile, Clip, Force, Inputs, Json, Keys, MessageIn, Output, SessionFolder
 from enclair.cli.output import emit, size_text
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.runtime.errors import KeyFileError, MessageError, StateError, WrongRound
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def keygen(program: ClientFile, keys: Keys, as_json: Json = False) -> None:
     for name in (SECRET_KEY, PUBLIC_KEY):
         if (keys / name).exists():
             raise KeyFileError(f"{keys / name} exists: keys are never overwritten; choose another folder")
-    made = generate_keys(client_program.parameters)
+    made = generate_keys(bfv_parameters(client_program.parameters))
     registration = Client(client_program, made).registration()
     save_keys(made, keys / SECRET_KEY)
     write_file(keys / PUBLIC_KEY, registration, force=False)
@@ -141,7 +142,9 @@ def _client(path: Path, keys: Path) -> Client:
     secret = load_keys(keys / SECRET_KEY)
     registration = read_file(keys / PUBLIC_KEY, "the public key that enclair keygen made beside the secret one")
     try:
-        open_message(registration, registration_envelope(program.digest(), program.parameters, secret.key_id))
+        open_message(
+            registration, registration_envelope(program.digest(), bfv_parameters(program.parameters), secret.key_id)
+        )
     except MessageError as error:
         raise KeyFileError(
             f"the keys in {keys} are not for {path} ({error}); make keys for this program with enclair keygen"

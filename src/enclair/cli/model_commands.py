@@ -27,7 +27,10 @@ def compile_model(
         Path, typer.Option("--inputs", help=".npz file with real samples of each input; they show the ranges.")
     ],
     output: Output,
-    mode: Annotated[str, typer.Option(help="split: the server computes with weights, the client the rest.")] = "split",
+    mode: Annotated[
+        str,
+        typer.Option(help="split: the server computes with weights, the client the rest; full: the server all."),
+    ] = "split",
     tolerance: Annotated[
         float | None, typer.Option(help="Largest gap to the float model, in the outputs' units [1e-4 of their range].")
     ] = None,
@@ -41,6 +44,8 @@ def compile_model(
     input_range: Annotated[
         list[str] | None, typer.Option(metavar="NAME=LOW:HIGH", help="The range of an input, instead of the samples'.")
     ] = None,
+    max_ram: Annotated[int | None, typer.Option(help="Full mode: bytes of memory that the server may use.")] = None,
+    max_rotation_keys: Annotated[int | None, typer.Option(help="Full mode: most rotation keys.")] = None,
     batch: Annotated[int, typer.Option(help="Leading dimension, where the model leaves it open.")] = 1,
     name: Annotated[str | None, typer.Option(help="Name of the program [the file's].")] = None,
     no_source: Annotated[
@@ -66,6 +71,8 @@ def compile_model(
             margin=margin,
             finishing_sums=finishing_sums,
             input_ranges=dict(_range(text) for text in input_range or []),
+            max_ram=max_ram,
+            max_rotation_keys=max_rotation_keys,
             batch=batch,
             name=name,
             progress=step,

@@ -12,6 +12,7 @@ from enclair.cli.files import check_output, read_file, write_file
 from enclair.cli.obfuscation import report_obfuscation
 from enclair.cli.options import Force, Json, MessageIn, Obfuscate, Output, ProgramFile
 from enclair.cli.output import emit, progress_bar, size_text
+from enclair.compiler.ckks_parameters import bfv_parameters
 from enclair.runtime.errors import SecretKeyOffered
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _serve(
     from enclair.runtime.server import Server, check_key, kept_counts, read_registration
     from enclair.runtime.store import DirectoryStore
 
-    evaluator = make_evaluator("bfv", program.parameters, read_registration(program, registration))
+    evaluator = make_evaluator("bfv", bfv_parameters(program.parameters), read_registration(program, registration))
     check_key(evaluator, read_message(registration)[0].key)
     store = DirectoryStore(state, evaluator, kept_counts(program))
     server = Server(program, evaluator, store, obfuscate=kinds)

@@ -67,7 +67,7 @@ def switch_keys(
         places: (N,) value i of a result is value places[i] of the sums; empty for none.
         addends: (ciphertexts, at least ``added``, at most rows, N).
         added: parts of them that are added.
-        factors: (rows of the addends,).
+        factors: (at least rows of the addends,).
         to: (ciphertexts,).
         out: (any, 2, last - first, N).
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -177,13 +179,15 @@ class Work:
     def _rotate_row(self, place: int, digits: Floats, sources: Floats) -> Floats:
         """Every rotation of an input that is needed, modulo one prime: (babies, 2, 1, N), extended."""
         babies = self.plan.babies
-        out = np.zeros((len(babies), 2, 1, self.ring.ring_dim))
+        out = _scratch((len(babies), 2, 1, self.ring.ring_dim))
         for steps, to in self.by_steps.items():
             cols = [babies[i][0] for i in to.tolist()]
             if steps:
                 self._rotate(steps, cols, to, digits, sources, out, range(place, place + 1))
             elif place <= self.level:
                 operations.multiply_special(self.ring, [self.x[col] for col in cols], place, to, out)
+            else:
+                out[to] = 0.0
         return out
 
     def _rotate(
@@ -249,6 +253,17 @@ class Work:
         second = operations.mod_down(self.ring, part[1:], self.level)[0] if self.plan.extended else part[1]
         key, places = self.keys.rotation(giant), self.ring.rotation(giant)
         return operations.switch(self.ring, second, key, self.level, places, part, 1)
+
+
+_local = threading.local()
+
+
+def _scratch(shape: tuple[int, ...]) -> Floats:
+    """Memory of this thread, given out again at the next call: touching new memory takes as long as the work."""
+    memory, size = getattr(_local, "memory", None), math.prod(shape)
+    if memory is None or memory.size < size:
+        memory = _local.memory = np.empty(size)
+    return np.asarray(memory[:size].reshape(shape))
 
 
 def count_work(plan: Plan, plaintexts: Plaintexts, level: int, ring: Ring, counts: Counts) -> None:

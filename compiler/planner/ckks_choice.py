@@ -33,8 +33,10 @@ REFERENCE_BITS = 40
 SAMPLES = 4
 PREDICTED_INPUTS = 2
 """Errors depend on the values: so many calibration samples are looked at."""
-ROOM_BITS = 1
-"""Values may be so many bits larger than the margin says before they outgrow their modulus."""
+ROOM_BITS = 0.5
+"""Values may be so many bits larger than the margin says before they could outgrow their modulus. They would have to be
+large in many slots: a coefficient is as large as the largest slot only where slots line up.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, ma
     leveled = run_passes(packed, [PlaceLevels(reference)], dumped=False)
     _, error_bound = _predicted(candidate, leveled, reference, 1)
     scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
-    room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin)) + ROOM_BITS
+    room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin) + ROOM_BITS)
     first_bits = scale_bits + max(room, 0)
     if scale_bits >= MAX_PRIME_BITS:
         raise _too_fine(candidate, tolerance)

@@ -31,9 +31,10 @@ from enclair.runtime.backends.ckks.evaluate import CkksEvaluator
 from enclair.runtime.rns.keys import EvaluationKeys
 
 VERSION = 1
-RINGS = ((8192, 3, 2), (16384, 5, 2), (16384, 7, 4), (32768, 9, 5))
-"""Ring dimension, levels, digits."""
-SCALE_BITS = 40
+RINGS = ((8192, 3, 2, 28), (16384, 5, 2, 40), (16384, 7, 4, 28), (32768, 9, 5, 40))
+"""Ring dimension, levels, digits, scale_bits."""
+ROOM_BITS = 3
+PLAIN_SCALE = 2.0**28
 LEAST_REPEATS, LEAST_SECONDS = 3, 0.05
 DIAGONALS = 16
 
@@ -146,8 +147,10 @@ def load_costs(path: Path | None = None) -> UnitCosts | None:
     return costs
 
 
-def _measure_ring(ring_dim: int, levels: int, digits: int, report: Callable[[str], None]) -> Iterator[Measurement]:
-    parameters = CkksParameters(ring_dim, levels, SCALE_BITS, SCALE_BITS + 10, digits, INSECURE)
+def _measure_ring(
+    ring_dim: int, levels: int, digits: int, scale_bits: int, report: Callable[[str], None]
+) -> Iterator[Measurement]:
+    parameters = CkksParameters(ring_dim, levels, scale_bits, scale_bits + ROOM_BITS, digits, INSECURE)
     evaluator = CkksEvaluator(parameters, _random_keys(parameters))
     work = ring_work(parameters)
     for level in sorted({levels, max(levels // 2, 1)}, reverse=True):
@@ -171,7 +174,7 @@ def _operations(
     yield "rescale", work.rescale(limbs, extended=False), lambda: evaluator.rescale(x)
     yield "rescale after switching", work.rescale(limbs, extended=True), lambda: evaluator.rescale(extended)
     encoded = Work(transforms=limbs, products=limbs / 4, encodings=1)
-    yield "multiply by a vector", encoded, lambda: evaluator.multiply_plain(x, vector, 2.0**SCALE_BITS)
+    yield "multiply by a vector", encoded, lambda: evaluator.multiply_plain(x, vector, PLAIN_SCALE)
     yield from _transforms(evaluator, work, x, level)
 
 
@@ -181,7 +184,7 @@ def _transforms(
     """Linear transforms: many products with one rotation, and many rotations."""
     slots, zeros, terms = evaluator.ring.ring_dim // 2, np.zeros(DIAGONALS, dtype=np.int64), np.arange(DIAGONALS)
     vectors = np.random.default_rng(0).uniform(-1, 1, (DIAGONALS, slots))
-    op, many = LinearTransform(1, 0, 2.0**SCALE_BITS), evaluator.concat([x] * DIAGONALS)
+    op, many = LinearTransform(1, 0, PLAIN_SCALE), evaluator.concat([x] * DIAGONALS)
     for name, batch, cols, rotations, babies in (
         ("sum of products", many, terms, zeros, 0),
         ("sum of rotations", x, zeros, terms, DIAGONALS - 1),
@@ -207,7 +210,7 @@ def _random_ciphers(parameters: CkksParameters, level: int) -> Ciphers:
     """One ciphertext of centred residues."""
     rng = np.random.default_rng(0)
     rows = [rng.integers(-(q // 2), q // 2, (2, parameters.ring_dim)) for q in parameters.primes[: level + 1]]
-    return Ciphers((np.stack(rows, axis=1).astype(np.float64),), level, 2.0**SCALE_BITS)
+    return Ciphers((np.stack(rows, axis=1).astype(np.float64),), level, PLAIN_SCALE)
 
 
 def _random_keys(parameters: CkksParameters) -> EvaluationKeys:

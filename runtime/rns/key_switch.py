@@ -67,9 +67,9 @@ def switch_keys(
         places: (N,) value i of a result is value places[i] of the sums; empty for none.
         addends: (ciphertexts, at least ``added``, at most rows, N).
         added: parts of them that are added.
-        factors: (rows of the addends,).
+        factors: (at least rows of the addends,).
         to: (ciphertexts,).
-        out: (any, 2, rows, N).
+        out: (any, 2, last - first, N).
     """
     ciphertexts, count, limbs, size = digits.shape
     every, parts, addend_rows = key.shape[2], addends.shape[1], addends.shape[2]
@@ -98,5 +98,5 @@ def switch_keys(
                     store(sums, j, centred(sum0, p, n))
                     store(sums, BLOCK + j, centred(sum1, p, n))
                 for part in range(2):
-                    begin = ((to[c] * 2 + part) * limbs + r) * size
+                    begin = ((to[c] * 2 + part) * (last - first) + r - first) * size
                     _put(sums, part * BLOCK, b, places, out, begin, blocks[b // BLOCK])

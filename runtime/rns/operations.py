@@ -67,13 +67,13 @@ def inner_products(
         addends: (ciphertexts, parts, rows, N): modulo Q, or extended, and then not multiplied by P'.
         added: parts of them that are added.
         to: (ciphertexts,).
-        out: (any, 2, rows, N).
+        out: (any, 2, rows of ``part``, N).
         part: of the rows that is to be made; None for all.
     """
     rows = ring.rows(level, extended=True)
     part = range(rows.size) if part is None else part
     count = addends.shape[2]
-    factors = np.ones(count) if count == rows.size else ring.residues(ring.special_product)[:count]
+    factors = np.ones(count) if count == rows.size else ring.special_factors
     switch_keys(digits, key, rows, ring.moduli, part.start, part.stop, places, addends, added, factors, to, out)
 
 
@@ -121,8 +121,16 @@ def extend(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floa
     """The extended form of a ciphertext (parts, level + 1, N): P' times it."""
     rows, limbs = ring.rows(level, extended=True), level + 1
     out = np.empty((len(x), rows.size, ring.ring_dim)) if out is None else out
-    factor = ring.residues(ring.special_product)[:limbs]
+    factor = ring.special_factors[:limbs]
     for part, to in zip(x, out, strict=True):
         elementwise.multiply_constant(part[None], factor, ring.moduli[:limbs], to[None, :limbs])
     out[:, limbs:] = 0.0
     return out
+
+
+def multiply_special(ring: Ring, x: list[Floats], row: int, to: Integers, out: Floats) -> None:
+    """out[to[i], :, 0] = P' times row ``row`` of ciphertexts x[i] (2, rows, N)."""
+    factor, modulus = ring.special_factors[row : row + 1], ring.moduli[row : row + 1]
+    for one, place in zip(x, to.tolist(), strict=True):
+        for part in range(2):
+            elementwise.multiply_constant(one[part, None, row : row + 1], factor, modulus, out[place, part, None])

@@ -16,7 +16,7 @@ from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.ciphers import Ciphers, Counts
 from enclair.runtime.backends.ckks.key_ring import KeyRing
 from enclair.runtime.backends.ckks.linear import Plaintexts, Work, count_work, encode, prepare
-from enclair.runtime.backends.ckks.plan import Plan, make_plan
+from enclair.runtime.backends.ckks.plan import Plan, Sizes, make_plan
 from enclair.runtime.backends.ckks_interface import Reals
 from enclair.runtime.backends.interface import Integers, Payload
 from enclair.runtime.errors import RuntimeFailure
@@ -42,25 +42,42 @@ class PreparedTransform:
         plan: what is to be done.
         plaintexts: of the plan.
         level: of the inputs.
+        plain_scale: of weights times vectors.
     """
 
     plan: Plan
     plaintexts: Plaintexts
     level: int
+    plain_scale: float
 
 
 class CkksEvaluator:
     """Evaluates under the keys of one client."""
 
     def __init__(
-        self, parameters: RingParameters, keys: EvaluationKeys, *, plaintext_bytes: int = PLAINTEXT_BYTES
+        self,
+        parameters: RingParameters,
+        keys: EvaluationKeys,
+        *,
+        plaintext_bytes: int = PLAINTEXT_BYTES,
+        divide_scales: bool = False,
     ) -> None:
-        """Make the tables of the ring; keys are brought to it when they are first needed."""
+        """Make the tables of the ring; keys are brought to it when they are first needed.
+
+        Args:
+            parameters: of the program.
+            keys: of the client.
+            plaintext_bytes: memory that the plaintexts of one linear transform may take between its inputs.
+            divide_scales: let a linear transform with many weights to a vector, as a convolution of many channels,
+                divide the scale of its plaintexts between the two. A vector is then one plaintext for all its weights,
+                which are integers; both are rounded at about the square root of the scale (``plan.weight_scale``).
+        """
         self.ring = open_ring(parameters)
         self.counts = Counts()
         self._keys = KeyRing(parameters, keys, self.ring)
         self._key_id = keys.key_id
         self._plaintext_bytes = plaintext_bytes
+        self._divide_scales = divide_scales
 
     @property
     def key_id(self) -> str:
@@ -291,11 +308,12 @@ class CkksEvaluator:
         level, _ = _placed(type_)
         if op.plain_scale is None:
             raise RuntimeFailure(f"a linear transform on ciphertexts needs a plain_scale, got {op}: place levels first")
-        slots, special = self.ring.ring_dim // 2, len(self.ring.special)
-        tables = (rows, cols, rotations, which)
-        plan = make_plan(tables, weights, op.outputs, op.baby_steps, slots, level + 1, special)
+        vectors = np.asarray(vectors, dtype=np.float64)
+        special, constant = len(self.ring.special), vectors.shape[1] == 1
+        sizes = Sizes(self.ring.ring_dim // 2, level + 1, special, op.plain_scale, constant, self._divide_scales)
+        plan = make_plan((rows, cols, rotations, which), weights, op.outputs, op.baby_steps, sizes)
         plaintexts = prepare(self.ring, plan, vectors, level, op.plain_scale, self._plaintext_bytes)
-        return PreparedTransform(plan, plaintexts, level)
+        return PreparedTransform(plan, plaintexts, level, op.plain_scale)
 
     def linear_transform(
         self,
@@ -327,13 +345,8 @@ class CkksEvaluator:
         plan, plaintexts = prepared.plan, prepared.plaintexts
         self._keys.check(plan.rotations)
         made, extended = Work(self.ring, self._keys, plan, plaintexts, x.elements, x.level).run()
-        count_work(plan, x.level, self.ring, self.counts)
-        products = sum(s.cols.size for s in plan.sums)
-        if plaintexts.are_constants:
-            self.counts.constant_products += products
-        else:
-            self.counts.plain_products += products
-        return Ciphers(made, x.level, x.scale * plaintexts.scale, extended=extended)
+        count_work(plan, plaintexts, x.level, self.ring, self.counts)
+        return Ciphers(made, x.level, x.scale * prepared.plain_scale, extended=extended)
 
     def _settled(self, x: Ciphers) -> Ciphers:
         """Modulo Q alone."""

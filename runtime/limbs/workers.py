@@ -6,6 +6,7 @@ OpenMP inside an op gains nothing at these ring dimensions, and neither does BLA
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,15 @@ def cores() -> int:
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """``[function(item) for item in items]``, on all cores. The first exception is raised here."""
     return list(_pool(cores()).map(function, items))
+
+
+def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """``parallel_map`` for code that needs no limit on threads of its own: a single item, whatever a worker asks for,
+    and all on a single core is done at once in the calling thread.
+    """
+    if len(items) <= 1 or cores() == 1 or getattr(_local, "is_worker", False):
+        return [function(item) for item in items]
+    return parallel_map(function, items)
 
 
 def parallel_parts(function: Callable[[int, int], None], count: int, *, at_least: int = 1) -> None:
@@ -58,5 +68,9 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="enclair", initializer=_one_thread_each)
 
 
+_local = threading.local()
+
+
 def _one_thread_each() -> None:
+    _local.is_worker = True
     threadpool_limits(limits=1, user_api="openmp")

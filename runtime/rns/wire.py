@@ -11,7 +11,7 @@ import numpy as np
 from enclair.runtime.errors import PayloadError
 from enclair.runtime.limbs.compiled import Words
 from enclair.runtime.limbs.packing import pack, row_words, unpack
-from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.limbs.workers import spread
 
 
 def ciphertext_bytes(primes: tuple[int, ...], ring_dim: int, parts: int = 2) -> int:
@@ -34,12 +34,12 @@ def read_ciphertexts(
             f" {len(payload)}: the message is of another program or cut"
         )
     words = np.frombuffer(payload, dtype="<u8").astype(np.uint64, copy=False).reshape(count, size // 8)
-    return parallel_map(lambda row: _read(row, primes, ring_dim, parts), words)
+    return spread(lambda row: _read(row, primes, ring_dim, parts), list(words))
 
 
 def write_ciphertexts(ciphertexts: list[Words], primes: tuple[int, ...]) -> bytes:
     """The payload of residues (parts, limbs, N), one array for each ciphertext."""
-    return b"".join(parallel_map(lambda words: _write(words, primes), ciphertexts))
+    return b"".join(spread(lambda words: _write(words, primes), ciphertexts))
 
 
 def _read(words: Words, primes: tuple[int, ...], ring_dim: int, parts: int) -> Words:

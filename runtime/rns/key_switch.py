@@ -36,7 +36,7 @@ def _put(sums: Floats, start: int, block: int, places: Places, out: Floats, begi
 @compiled_for_both(
     lambda kept: (
         read(FLOAT, 4), read(kept, 4), read(INT, 1), read(FLOAT, 1), INT, INT, read(types.int32, 1),
-        read(FLOAT, 4), INT, read(FLOAT, 1), read(INT, 1), write(FLOAT, 4),
+        read(FLOAT, 4), INT, read(FLOAT, 1), read(INT, 1), INT, write(FLOAT, 4),
     )
 )  # fmt: skip
 def switch_keys(
@@ -51,6 +51,7 @@ def switch_keys(
     added: int,
     factors: Floats,
     to: Integers,
+    base: int,
     out: Floats,
 ) -> None:
     """out[to[c]] = permuted(factors * addends[c] + sum_d digits[c, d] key[d]), for rows ``first`` to ``last``.
@@ -69,7 +70,8 @@ def switch_keys(
         added: parts of them that are added.
         factors: (at least rows of the addends,).
         to: (ciphertexts,).
-        out: (any, 2, last - first, N).
+        base: row of the first of ``out``.
+        out: (any, 2, rows, N).
     """
     ciphertexts, count, limbs, size = digits.shape
     every, parts, addend_rows = key.shape[2], addends.shape[1], addends.shape[2]
@@ -98,5 +100,5 @@ def switch_keys(
                     store(sums, j, centred(sum0, p, n))
                     store(sums, BLOCK + j, centred(sum1, p, n))
                 for part in range(2):
-                    begin = ((to[c] * 2 + part) * (last - first) + r - first) * size
+                    begin = ((to[c] * 2 + part) * out.shape[2] + r - base) * size
                     _put(sums, part * BLOCK, b, places, out, begin, blocks[b // BLOCK])

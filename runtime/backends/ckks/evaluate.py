@@ -21,7 +21,7 @@ from enclair.runtime.backends.ckks_interface import Reals
 from enclair.runtime.backends.interface import Integers, Payload
 from enclair.runtime.errors import RuntimeFailure
 from enclair.runtime.limbs.compiled import Floats
-from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns import elementwise, operations
 from enclair.runtime.rns.keys import EvaluationKeys, open_ring
 from enclair.runtime.rns.ring import RingParameters
@@ -108,7 +108,7 @@ class CkksEvaluator:
             return out
 
         parts = words[0].shape[0] if len(words) else 2
-        return Ciphers(tuple(parallel_map(read, words)), level, scale, parts)
+        return Ciphers(tuple(spread(read, words)), level, scale, parts)
 
     def to_words(self, x: Ciphers) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint64]]]:
         """The reverse of ``from_words``."""
@@ -121,7 +121,7 @@ class CkksEvaluator:
             elementwise.to_words(rows, order(self.ring.ring_dim), primes, out.reshape(rows.shape))
             return out
 
-        return parallel_map(write, x.elements)
+        return spread(write, x.elements)
 
     def dump(self, x: Ciphers) -> Payload:
         """The payload of ciphertexts; ``load`` reads it back."""
@@ -159,7 +159,7 @@ class CkksEvaluator:
         _check_alike("subtract" if subtract else "add", x, y)
         primes = operations.moduli(self.ring, x.level, extended=x.extended)
         pairs = list(zip(x.elements, y.elements, strict=True))
-        sums = parallel_map(lambda pair: operations.add(*pair, primes, subtract=subtract), pairs)
+        sums = spread(lambda pair: operations.add(*pair, primes, subtract=subtract), pairs)
         return replace(x, elements=tuple(sums))
 
     def add_plain(self, x: Ciphers, vectors: Reals) -> Ciphers:
@@ -178,7 +178,7 @@ class CkksEvaluator:
             return out
 
         pairs = list(zip(x.elements, self._encoded(x, vectors, x.scale), strict=True))
-        return replace(x, elements=tuple(parallel_map(add, pairs)))
+        return replace(x, elements=tuple(spread(add, pairs)))
 
     def multiply_plain(self, x: Ciphers, vectors: Reals, plain_scale: float) -> Ciphers:
         """Each ciphertext times its vector, encoded at ``plain_scale``; vectors as in ``add_plain``.
@@ -197,7 +197,7 @@ class CkksEvaluator:
 
         pairs = list(zip(x.elements, self._encoded(x, vectors, plain_scale), strict=True))
         self.counts.plain_products += len(pairs)
-        return replace(x, elements=tuple(parallel_map(multiply, pairs)), scale=x.scale * plain_scale)
+        return replace(x, elements=tuple(spread(multiply, pairs)), scale=x.scale * plain_scale)
 
     def _encoded(self, x: Ciphers, vectors: Reals, scale: float) -> list[Floats]:
         """An element (limbs, N) for each ciphertext."""
@@ -208,7 +208,7 @@ class CkksEvaluator:
                 f"plaintexts for {count} ciphertexts need vectors (1 or {count}, 1 or {slots}), got {vectors.shape}:"
                 " compile again"
             )
-        made = parallel_map(lambda v: encode(self.ring, np.broadcast_to(v, (slots,)), scale, rows), vectors)
+        made = spread(lambda v: encode(self.ring, np.broadcast_to(v, (slots,)), scale, rows), list(vectors))
         self.counts.transforms += len(made) * rows.size
         return made * count if len(made) == 1 else made
 
@@ -229,7 +229,7 @@ class CkksEvaluator:
             return out
 
         self.counts.products += len(x.elements)
-        products = parallel_map(multiply, list(zip(x.elements, y.elements, strict=True)))
+        products = spread(multiply, list(zip(x.elements, y.elements, strict=True)))
         return replace(x, elements=tuple(products), scale=x.scale * y.scale, parts=3)
 
     def relinearise(self, x: Ciphers) -> Ciphers:
@@ -239,7 +239,7 @@ class CkksEvaluator:
             MissingKeyError: there is no relinearisation key.
         """
         key = self._keys.relinearisation()
-        made = parallel_map(lambda one: operations.relinearise(self.ring, one, key, x.level), x.elements)
+        made = spread(lambda one: operations.relinearise(self.ring, one, key, x.level), x.elements)
         self.counts.relinearisations += len(made)
         self._count_decompositions(x, len(made))
         return replace(x, elements=tuple(made), parts=2, extended=True)
@@ -259,7 +259,7 @@ class CkksEvaluator:
             if x.extended
             else (lambda one: operations.rescale(self.ring, one, x.level))
         )
-        made = parallel_map(divide, x.elements)
+        made = spread(divide, x.elements)
         polynomials = len(made) * x.parts
         self.counts.rescales += polynomials
         self.counts.mod_downs += polynomials if x.extended else 0
@@ -283,7 +283,7 @@ class CkksEvaluator:
         if steps == 0:
             return x
         key = self._keys.rotation(steps)
-        made = parallel_map(lambda one: operations.rotate(self.ring, one, key, x.level, steps), x.elements)
+        made = spread(lambda one: operations.rotate(self.ring, one, key, x.level, steps), x.elements)
         self.counts.rotations += len(made)
         self._count_decompositions(x, len(made))
         return replace(x, elements=tuple(made), extended=True)
@@ -352,7 +352,7 @@ class CkksEvaluator:
         """Modulo Q alone."""
         if not x.extended:
             return x
-        made = parallel_map(lambda one: operations.mod_down(self.ring, one, x.level), x.elements)
+        made = spread(lambda one: operations.mod_down(self.ring, one, x.level), x.elements)
         self.counts.mod_downs += len(made) * x.parts
         self.counts.transforms += len(made) * x.parts * self.ring.rows(x.level, extended=True).size
         return replace(x, elements=tuple(made), extended=False)

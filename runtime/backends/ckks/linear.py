@@ -14,7 +14,7 @@ from enclair.runtime.backends.ckks.key_ring import KeyRing
 from enclair.runtime.backends.ckks.plan import Plan
 from enclair.runtime.errors import ValueRangeError
 from enclair.runtime.limbs.compiled import Floats, Integers
-from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns import encoding, operations, sums
 from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.ring import Ring
@@ -87,7 +87,7 @@ def prepare(ring: Ring, plan: Plan, vectors: Floats, level: int, plain_scale: fl
     def transform(i: int) -> None:
         coefficients[i] = np.rint(encoding.coefficients(blended[i]) * scale)
 
-    parallel_map(transform, range(len(blended)))
+    spread(transform, range(len(blended)))
     residues = np.empty((len(blended), rows.size, ring.ring_dim), dtype=ring.kept_as)
     encoding.check_size(ring, coefficients)
     if residues.nbytes > most_bytes:
@@ -96,7 +96,7 @@ def prepare(ring: Ring, plan: Plan, vectors: Floats, level: int, plain_scale: fl
     def reduce(i: int) -> None:
         residues[i] = encoding.residues(ring, coefficients[i], rows)
 
-    parallel_map(reduce, range(len(blended)))
+    spread(reduce, range(len(blended)))
     return Plaintexts(ring, rows, scale, residues=residues)
 
 
@@ -159,10 +159,10 @@ class Work:
             def work(place: int) -> None:
                 self._sum_up(self._rotate_row(place, digits, sources), place, place, out)
 
-            parallel_map(work, range(self.rows.size))
+            spread(work, range(self.rows.size))
         else:
             rotated = self._rotate_and_bring_down(digits, sources)
-            parallel_map(lambda place: self._sum_up(rotated, place, 0, out), range(self.rows.size))
+            spread(lambda place: self._sum_up(rotated, place, 0, out), range(self.rows.size))
         return out
 
     def _decompose(self) -> Floats:
@@ -173,7 +173,7 @@ class Work:
         def work(i: int) -> None:
             operations.decompose(self.ring, self.x[self.turned[i]][1], self.level, out[i])
 
-        parallel_map(work, range(len(self.turned)))
+        spread(work, range(len(self.turned)))
         return out
 
     def _rotate_row(self, place: int, digits: Floats, sources: Floats) -> Floats:
@@ -215,7 +215,7 @@ class Work:
             operations.inner_products(self.ring, made, key, self.level, places, source, 1, operations.FIRST, wide)
             out[i] = operations.mod_down(self.ring, wide[0], self.level)
 
-        parallel_map(work, range(len(babies)))
+        spread(work, range(len(babies)))
         return out
 
     def _sum_up(self, rotated: Floats, place: int, first: int, out: Floats) -> None:
@@ -238,7 +238,7 @@ class Work:
         """The results: the sums of each row, rotated and added up."""
         primes = self.ring.moduli[self.ring.rows(self.level, extended=extended)]
         works = [(row, giant, part) for row, parts in by_row.items() for giant, part in parts]
-        made = parallel_map(lambda work: self._giant_step(work[1], work[2], extended=extended), works)
+        made = spread(lambda work: self._giant_step(work[1], work[2], extended=extended), works)
         out: list[Floats | None] = [None] * self.plan.outputs
         for (row, _, _), turned in zip(works, made, strict=True):
             total = out[row]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache, partial
-from math import ceil, inf, isfinite, prod
+from math import ceil, inf, isfinite, prod, sqrt
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from enclair.compiler.approx.certificates import Approximant, certified_error
 from enclair.compiler.approx.composite import TABLE, composed_rounding, sign
 from enclair.compiler.approx.functions import FACTS, Facts, evaluate, pieces
 from enclair.compiler.approx.remez import Parity, minimax
-from enclair.compiler.approx.series import Reals, Series, products_of
+from enclair.compiler.approx.series import ROUNDING, Reals, Series, products_of
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.ops.activations import Exp
 from enclair.compiler.ir.ops.base import Op
@@ -36,8 +36,10 @@ COARSENESS = 16
 """Intervals of homogeneous functions are widened to sixteenths of their larger end, so that fits are shared."""
 SMALLEST_WEIGHT = 0.01
 """Of errors of exp before squaring: where the result is tiny the polynomial must stay small too."""
-SMALL_STARTS = (2, 3, 4, 5)
+STARTS = range(2, ONE_POLYNOMIAL + 1)
 """Levels of the polynomial that an iteration starts from."""
+MOST_SQUARINGS, MOST_GOLDSCHMIDT = 8, 5
+"""More steps cost more precision than they gain."""
 
 
 class Method(Enum):
@@ -349,13 +351,13 @@ def _parities(op: Op, low: float, high: float, levels: int) -> tuple[Parity, ...
 
 def _iterations(op: Op, levels: int) -> Iterator[tuple[Iteration, int, int]]:
     """The iterations that end at these levels: how to make them, the levels they start from, their steps."""
-    for start in SMALL_STARTS:
+    for start in STARTS:
         left = levels - start
-        if isinstance(op, Exp) and left >= 1:
+        if isinstance(op, Exp) and 1 <= left <= MOST_SQUARINGS:
             yield squaring, start, left
-        elif isinstance(op, Reciprocal) and left >= 3:
+        elif isinstance(op, Reciprocal) and 2 <= left - 1 <= MOST_GOLDSCHMIDT:
             yield goldschmidt, start, left - 1
-        elif isinstance(op, Pow) and op.exponent == -0.5 and left >= 3 and left % 3 == 0:
+        elif isinstance(op, Pow) and op.exponent == -0.5 and left in (3, 6):
             yield newton, start, left // 3
 
 
@@ -432,15 +434,31 @@ def newton(op: Op, low: float, high: float, degree: int, steps: int) -> Fit:
 def certified(fit: Fit) -> Fit:
     """The fit with its certified error; infinite where values overflow."""
     with np.errstate(all="ignore"):
-        size = max(1.0, float(np.abs(fit(np.array([fit.low, fit.high]))).max()))
-        rounding = (
-            composed_rounding(fit.stages) * max(abs(fit.low), abs(fit.high))
-            if len(fit.stages) > 1
-            else (fit.stages[0].rounding())
-        )
-        rounding *= 1.0 if fit.method in (Method.MINIMAX, Method.COMPOSITE) else size * 4.0**fit.steps
-        error = certified_error(fit.op, Approximant(fit, fit.degree, rounding), fit.low, fit.high)
+        error = certified_error(fit.op, Approximant(fit, fit.degree, _rounding(fit)), fit.low, fit.high)
     return replace(fit, error=error if isfinite(error) else inf)
+
+
+def _rounding(fit: Fit) -> float:
+    """Bound on what rounding adds to the result: that of the polynomials, as what comes after magnifies it.
+
+    (y + d)^(2^k) is off by 2^k d times the result over y. Of relative errors e a step of Goldschmidt makes e^2, one of
+    Newton (3 e^2 + e^3) / 2: their slopes are at most 2 and 5 where |e| <= 1.
+    """
+    start, far = fit.stages[0].rounding(), max(abs(fit.low), abs(fit.high))
+    match fit.method:
+        case Method.MINIMAX:
+            return start
+        case Method.COMPOSITE:
+            return far * composed_rounding(fit.stages)
+        case Method.SQUARING:
+            size = max(1.0, float(np.abs(fit(np.array([fit.low, fit.high]))).max()))
+            return (1 << fit.steps) * size * (start + 2 * ROUNDING)
+        case Method.GOLDSCHMIDT:
+            return (1 << fit.steps) * (start + 8 * ROUNDING / far)
+        case Method.NEWTON:
+            return float(5**fit.steps) * ((1 << fit.steps) * start + 8 * ROUNDING / sqrt(far))
+        case _:
+            assert_never(fit.method)
 
 
 def exact_degree(op: Op, low: float, high: float) -> int | None:

@@ -2,7 +2,7 @@
 
 A fit is chosen by its levels first and its products second. By levels alone one minimax polynomial is never beaten:
 everything that takes d levels is a polynomial of degree 2^d - 1 at most. The other methods take fewer products, and
-reach errors for which one polynomial would need a degree beyond 511.
+reach errors for which one polynomial would need a degree beyond 1023.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing_extensions import assert_never
 
 from enclair.compiler.approx.certificates import Approximant, certified_error
 from enclair.compiler.approx.composite import TABLE, composed_rounding, sign
-from enclair.compiler.approx.functions import FACTS, Facts, evaluate, pieces
+from enclair.compiler.approx.functions import FACTS, Facts, evaluate, has_corners
 from enclair.compiler.approx.remez import Parity, minimax
 from enclair.compiler.approx.series import ROUNDING, Reals, Series, products_of
 from enclair.compiler.errors import CompileError
@@ -28,8 +28,8 @@ from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Pow, Reciprocal
 
 MOST_LEVELS = 18
-ONE_POLYNOMIAL = 9
-"""Levels of the largest single polynomial: degree 511."""
+ONE_POLYNOMIAL = 10
+"""Levels of the largest single polynomial: degree 1023."""
 NEARLY_SYMMETRIC = 0.7
 """Ratio of an interval's ends from which it is made symmetric without a look at the alternative."""
 COARSENESS = 16
@@ -318,13 +318,25 @@ def degrees_by_products(levels: int, parity: Parity = Parity.ALL) -> tuple[int, 
 def _least(make: Callable[[int], Fit], degrees: tuple[int, ...], error: float) -> Iterator[Fit]:
     """The certified fit of the smallest degree whose error is small enough; nothing when the largest is not."""
     if not degrees or _measured(make(degrees[-1])) > error:
-        return
-    below, good = -1, len(degrees) - 1
+        return  # not even the largest will do
+    below, good = _bracket(make, degrees, error)
     while good - below > 1:
         middle = (below + good) // 2
         below, good = (below, middle) if _measured(make(degrees[middle])) <= error else (middle, good)
     fits = (certified(make(degree)) for degree in degrees[good : good + 2])
     yield from (fit for fit in fits if fit.error <= error)
+
+
+def _bracket(make: Callable[[int], Fit], degrees: tuple[int, ...], error: float) -> tuple[int, int]:
+    """Positions of a degree that is too small and of one that is not. Errors at corners fall as 1 / degree."""
+    top = make(degrees[-1])
+    if not has_corners(top.op):
+        return -1, len(degrees) - 1
+    wanted = degrees[-1] * _measured(top) / error
+    guess = next(at for at, degree in enumerate(degrees) if degree >= wanted)
+    if _measured(make(degrees[guess])) > error:
+        return guess, len(degrees) - 1
+    return max(-1, guess - 2), guess
 
 
 def _measured(fit: Fit) -> float:
@@ -459,9 +471,3 @@ def _rounding(fit: Fit) -> float:
             return float(5**fit.steps) * ((1 << fit.steps) * start + 8 * ROUNDING / sqrt(far))
         case _:
             assert_never(fit.method)
-
-
-def exact_degree(op: Op, low: float, high: float) -> int | None:
-    """The degree of the function on the interval when it is a polynomial there; None when it is not."""
-    only, *others = pieces(op, low, high)
-    return None if others or only.magnitude is not None else only.degree

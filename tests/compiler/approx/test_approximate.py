@@ -91,7 +91,7 @@ def test_compound_ops(make: type, shape: tuple[int, ...], tolerance: float) -> N
     assert gap(graph, found, uniform(shape, 30, 1)) <= tolerance
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(graph=st.one_of(graphs(), feature_graphs()), tolerance=st.sampled_from([0.3, 0.05]))
 def test_random_graphs_stay_within_on_their_samples(graph: Graph, tolerance: float) -> None:
     samples = samples_of(graph, 6)

@@ -21,7 +21,7 @@ from enclair.compiler.ir.ops.ckks import (
 from enclair.compiler.ir.ops.polynomial import Polynomial, chebyshev_sum
 from enclair.compiler.ir.slot_layouts import Slotted
 from enclair.compiler.ir.types import CkksType
-from enclair.compiler.packing.slotted.diagonals import Diagonals, Source
+from enclair.compiler.packing.slotted.diagonals import Diagonals, Numbers, Source
 from enclair.compiler.packing.slotted.lowering import Lowered
 from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.search import Chosen, Search
@@ -102,7 +102,7 @@ class Emitter:
             part = self._summed([self._transform(one, value, step.origin) for one, value in group])
             part = self._rotated_sums(part, sums)
             total = part if total is None else self.builder.add(AddCiphers(), total, part)
-        unheld = sum(value.unheld * 2.0 ** len(one.sums) for one, value in lowered if one.transform is None)
+        unheld = sum(value.unheld * one.multiplicity for one, value in lowered if one.transform is None)
         if total is None:
             raise TypeError(f"{step.out} is a constant")
         return Emitted(self._biased(total, step.bias, target), target, unheld)
@@ -115,9 +115,14 @@ class Emitter:
 
     def _transform(self, lowered: Lowered, value: Emitted, origin: str) -> Value:
         if lowered.transform is None:
-            return value.cipher
+            return value.cipher if lowered.gathered is None else self._gathered(value.cipher, lowered.gathered)
         tables = lowered.transform.diagonals()
         return self._linear(value.cipher, tables, lowered.transform.target.count, lowered.baby_steps, origin)
+
+    def _gathered(self, x: Value, columns: Numbers) -> Value:
+        """Sums of whole ciphertexts."""
+        tables = [self.builder.constant("select", column, 0) for column in columns.T]
+        return self._summed([self.builder.add(SelectCiphers(), x, table) for table in tables])
 
     def _linear(self, x: Value, tables: Diagonals, outputs: int, baby_steps: int, origin: str) -> Value:
         integers = {"rows": tables.rows, "cols": tables.cols, "rotations": tables.rotations, "which": tables.which}
@@ -163,7 +168,7 @@ class Emitter:
             if lowered is None:
                 raise TypeError(f"{name} has no way from {value.layout} to {common}")
             moved = self._rotated_sums(self._transform(lowered, value, step.origin), lowered.sums)
-            unheld = value.unheld * 2.0 ** len(lowered.sums) if lowered.transform is None else 0.0
+            unheld = value.unheld * lowered.multiplicity if lowered.transform is None else 0.0
             operands.append(Emitted(moved, common, unheld))
         made = self.builder.add(MultiplyCiphers(), operands[0].cipher, operands[1].cipher, origin=step.origin)
         summed = self.search.summed(common, step)

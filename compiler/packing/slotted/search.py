@@ -99,7 +99,7 @@ class Search:
         affine = [step for step in self.steps if isinstance(step, AffineStep)]
         self.clean = {s.out for s in affine if all(not m.reorders for _, m in s.terms)}
         products = [step for step in self.steps if isinstance(step, ProductStep) and step.sums > 1]
-        self.stacked = {name: (step.left, step.right) for step in products for name in (step.left, step.right)}
+        self.stacked = {name: step for step in products for name in (step.left, step.right)}
         self.affine = {step.out: step for step in affine}
         self.last_read = {name: number for number, step in enumerate(self.steps) for name in arguments(step)}
 
@@ -273,12 +273,12 @@ class Search:
 
     def _targets(self, state: _State, step: AffineStep | WindowStep) -> Iterator[Slotted]:
         """Layouts worth trying for the result of an affine step."""
-        for layout in state.live.values():
-            if layout.shape == step.shape and isinstance(layout, Slotted):
-                yield layout
-        if step.out in self.stacked:
-            yield from self._for_product(state, step)
+        live = [layout for layout in state.live.values() if isinstance(layout, Slotted) and layout.shape == step.shape]
+        if (reader := self.stacked.get(step.out)) is not None:
+            layouts = [*live, *self._for_product(state, step, reader)]
+            yield from (layout for layout in layouts if self.summed(layout, reader) is not None)
             return
+        yield from live
         for name, map_ in step.terms:
             source = state.live[name]
             base = source.base if isinstance(source, Skewed) else source
@@ -290,9 +290,9 @@ class Search:
         if not step.terms:
             yield from self._fresh(step.shape)
 
-    def _for_product(self, state: _State, step: AffineStep | WindowStep) -> Iterator[Slotted]:
+    def _for_product(self, state: _State, step: AffineStep | WindowStep, reader: ProductStep) -> Iterator[Slotted]:
         """Layouts of an operand of a matrix product: axes where they are, or stacked anew."""
-        operands = [self.affine.get(name) for name in self.stacked[step.out]]
+        operands = [self.affine.get(name) for name in (reader.left, reader.right)]
         sides = [self._spread(state, operand) for operand in operands if operand is not None]
         if len(sides) == 2 and sides[0] is not None and sides[1] is not None:
             yield from kept_layouts(step.shape, sides[0], sides[1])

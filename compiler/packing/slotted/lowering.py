@@ -5,7 +5,7 @@ Some maps need no plaintext: those that copy and add up whole ciphertexts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -27,6 +27,7 @@ class Lowered:
         gathered: where there is no transform, the ciphertexts that each result is the sum of; None: the argument's.
         sums: rotations, each of which doubles the copies that are added up.
         milliseconds: estimated.
+        sign: -1 where the result is to be subtracted instead of added.
     """
 
     transform: Transform | None
@@ -35,11 +36,12 @@ class Lowered:
     gathered: Numbers | None
     sums: tuple[int, ...]
     milliseconds: float
+    sign: int = 1
 
     @property
     def multiplicity(self) -> int:
         """Of how many slots of the argument a slot without an element holds the sum, where there is no transform."""
-        return (1 if self.gathered is None else self.gathered.shape[1]) << len(self.sums)
+        return self.sign * ((1 if self.gathered is None else self.gathered.shape[1]) << len(self.sums))
 
 
 NO_STEPS = Steps(0, 0, 0, 0, 0)
@@ -71,8 +73,19 @@ class Lowerings:
         at = (id(map_), source, target, costs, clean)
         if at not in self._found:
             self._maps.append(map_)  # keeps its id from being used again
-            self._found[at] = self._lower(map_, source, target, costs, clean=clean)
+            self._found[at] = self._negated(map_, source, target, costs, clean=clean) or self._lower(
+                map_, source, target, costs, clean=clean
+            )
         return self._found[at]
+
+    def _negated(
+        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, *, clean: bool
+    ) -> Lowered | None:
+        """What needs no plaintext but for its sign, to be subtracted."""
+        if map_.weight != -1:
+            return None
+        opposite = self.lower(map_.times(-1.0), source, target, costs, clean=clean)
+        return replace(opposite, sign=-1) if opposite is not None and opposite.transform is None else None
 
     def in_place(self, map_: LinearMap, source: Slotted) -> Slotted | None:
         """The layout that a value has already as its own reordering; None for other maps."""

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.ops.base import Op
-from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Sub
+from enclair.compiler.ir.ops.elementwise import Add, Div, Mul, Pow, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.normalisation import BatchNorm
 from enclair.compiler.ir.ops.polynomial import Polynomial
@@ -168,13 +168,19 @@ class Regions:
         value = self._pending.get(node.out.name)
         if value is None or len(readers) < 2 or value.is_move:
             return False
-        moved = all(isinstance(reader.op, MOVES) for reader in readers)
+        moved = all(self._moves(reader) for reader in readers)
         return not moved or all(isinstance(op, MatMul) for op in self._beyond_moves(node.out.name))
+
+    def _moves(self, node: Node) -> bool:
+        """Whether a node only moves elements, or multiplies all by one number."""
+        factors = [self.graph.constant(arg) for arg in node.args if self.graph.is_constant(arg)]
+        scales = isinstance(node.op, Mul | Div) and any(factor.size == 1 for factor in factors)
+        return scales or isinstance(node.op, MOVES)
 
     def _beyond_moves(self, name: str) -> Iterator[Op]:
         """The ops that read a value, or what only moves its elements."""
         for reader in self.readers[name]:
-            if isinstance(reader.op, MOVES):
+            if self._moves(reader):
                 yield from self._beyond_moves(reader.out.name)
             else:
                 yield reader.op

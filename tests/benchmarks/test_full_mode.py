@@ -179,8 +179,8 @@ def test_tables_print_every_figure(capsys):
     assert "tiny │ 4.5 │ 1.00 │ 16384 │ 300 │ 7 │ 35 │ 3 │ 1 │ 2 │ 1.25 │ 5.5 │" in printed
     assert "tiny │ 1 │ 0.5 │ 2 │ client.encrypt 0.5, server.evaluate 2 │ 2.75 │ 3.00 │" in printed
     assert "tiny │ 20 │ 7.5 │ 0.0002 │ 0.001 │ yes │ 12.3 │ 13.1 │ 14.9 │ 50.0%, float 75.0% │" in printed
-    assert "poly │" in printed
-    assert "beside float │" in printed
+    assert "poly ┃" in printed
+    assert "beside float ┃" in printed
     assert "tiny │ 0.0001, 0.0005 (calibrated) │" in printed
     assert "1,234" in printed
     assert "│ 3.5 │" in printed

@@ -9,7 +9,7 @@ chosen so that the noise that is predicted on the calibration data fits in what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log2
 from typing import Any
 
@@ -25,18 +25,19 @@ from enclair.compiler.ir.ops.ckks import UnpackReals
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.options import FullOptions, check_full_options
-from enclair.compiler.packing.slotted.pack import Packed, pack
-from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
+from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, pack
+from enclair.compiler.packing.slotted.rotation_costs import REFERENCE_LIMBS, REFERENCE_RING, RotationCosts
 from enclair.compiler.parameters import MAX_MODULUS_BITS, ParameterError
 from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.pipeline import dump, run_passes
+from enclair.compiler.passes.recognise_polynomials import RecognisePolynomials
 from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
-from enclair.compiler.planner.ckks_costs import UnitCosts, makespan
+from enclair.compiler.planner.ckks_costs import UnitCosts, makespan, step_costs
 from enclair.compiler.planner.ckks_memory import graph_memory
 from enclair.compiler.planner.levels import LevelPlan
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of
 
-PREPARE = (FoldConstants(),)
+PREPARE = (FoldConstants(), RecognisePolynomials())
 DEFAULT_SHARE = 1e-3
 """The tolerance, where none is given, as a part of the outputs' range."""
 APPROXIMATION_SHARE = 0.75
@@ -82,6 +83,8 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
     Raises:
         CompileError: there is none; says why not.
     """
+    costs = UnitCosts()
+    packing = PackingOptions(max_rotation_keys=options.max_rotation_keys, max_ram=options.max_ram)
     best: _Candidate | None = None
     refusals: list[str] = []
     levels = 1
@@ -89,13 +92,13 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
         if not _can_hold(ring_dim, levels):
             continue
         try:
-            packed = pack(approximated.graph, ring_dim // 2, RotationCosts().at(ring_dim, levels + 1))
+            packed = pack(approximated.graph, ring_dim // 2, rotation_costs(costs), packing)
             levels = max(levels, LevelPlan(run_passes(packed.server, TO_PRODUCTS, dumped=False)).depth)
             if not _can_hold(ring_dim, levels):
                 continue
             given = [run(packed.prologue, sample) for sample in samples[:PREDICTED_ON]]
             candidate = Candidate(packed.server, given, packed.client)
-            choice = choose_for(candidate, tolerance - approximated.bound, UnitCosts(), options.margin)
+            choice = choose_for(candidate, tolerance - approximated.bound, costs, options.margin)
             _check_memory(choice, options.max_ram)
         except PackingError as error:
             refusals.append(f"%{error.node} {error.reason}")
@@ -110,6 +113,11 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
     if best is None:
         raise CompileError(_refused(levels, refusals))
     return best
+
+
+def rotation_costs(costs: UnitCosts) -> RotationCosts:
+    """What packing takes steps to cost, by what units of work cost."""
+    return RotationCosts(**step_costs(costs, REFERENCE_RING, REFERENCE_LIMBS))
 
 
 def _check_memory(choice: CkksChoice, max_ram: int | None) -> None:

@@ -133,13 +133,13 @@ def split_messages(data: bytes) -> list[bytes]:
     return messages
 
 
-def read_message(message: bytes) -> tuple[Envelope, memoryview]:
+def read_message(message: bytes | memoryview) -> tuple[Envelope, memoryview]:
     """Envelope and payload of a whole, unaltered message, whoever it is for; the payload is not copied.
 
     Raises:
         MessageError: not a message, of another version or type, truncated, or altered.
     """
-    needed = _message_bytes(message)
+    needed = _message_bytes(bytes(message[: _HEADER.size]))
     if len(message) != needed:
         raise Truncated(f"the message says it has {needed} bytes, got {len(message)}: send it again")
     _check_sum(message)
@@ -150,7 +150,7 @@ def read_message(message: bytes) -> tuple[Envelope, memoryview]:
     return envelope, memoryview(message)[_HEADER.size : -CHECKSUM_BYTES]
 
 
-def open_message(message: bytes, due: Envelope) -> memoryview:
+def open_message(message: bytes | memoryview, due: Envelope) -> memoryview:
     """The payload of the message that is due.
 
     Raises:
@@ -196,7 +196,7 @@ def _message_bytes(begin: bytes) -> int:
     return _HEADER.size + int(length) + CHECKSUM_BYTES
 
 
-def _check_sum(message: bytes) -> None:
+def _check_sum(message: bytes | memoryview) -> None:
     if hashlib.sha256(memoryview(message)[:-CHECKSUM_BYTES]).digest() != message[-CHECKSUM_BYTES:]:
         raise Altered("the message's checksum does not fit, so it was altered on the way: send it again")
 

@@ -149,7 +149,7 @@ class Server(Generic[Batch]):
         return MessageType.SCALED_ANSWER, with_factors(factors, answer_payload(self._evaluator, answers, exchange))
 
 
-def read_registration(program: Program, message: bytes, *, allow_insecure: bool = False) -> Payload:
+def read_registration(program: Program, message: bytes | memoryview, *, allow_insecure: bool = False) -> Payload:
     """The public key in a registration message, with evaluation keys, not copied; an evaluator checks its bytes.
 
     Raises:

@@ -104,13 +104,13 @@ class Session:
         parameters, needs = program.parameters, program.keys
         check_secure(parameters, allow_insecure=allow_insecure)
         check_kinds(obfuscate)
-        backend = encrypting_backend(parameters) if backend is None else backend
+        self.backend = encrypting_backend(parameters) if backend is None else backend
         self.program = program
         self._progress = progress
-        self._client = Client(program.for_client(), keys or make_key_holder(backend, parameters, needs))
+        self._client = Client(program.for_client(), keys or make_key_holder(self.backend, parameters, needs))
         registration = self._client.registration()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
-        self.evaluator: AnyEvaluator = make_evaluator(backend, parameters, public_key, needs)
+        self.evaluator: AnyEvaluator = make_evaluator(self.backend, parameters, public_key, needs)
         self._server: Server[Any] = Server(program, self.evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = len(registration)
         self._key_seconds = time.perf_counter() - start

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from enclair.compiler.ir.graph import Array, Builder, Graph, Value
+from enclair.compiler.ir.graph import Array, Builder, Graph, Node, Value
+from enclair.compiler.ir.ops.ckks import EvaluatePolynomial
 from enclair.compiler.ir.ops.elementwise import Add, Mul
 from enclair.compiler.ir.ops.linear import Conv, MatMul
 from enclair.compiler.ir.ops.polynomial import Polynomial
@@ -109,9 +110,23 @@ def packed_run(packed: Packed, inputs: dict[str, Array]) -> dict[str, Array]:
     return run(packed.client, run(packed.server, run(packed.prologue, inputs)))
 
 
+def check_bounded(graph: Graph, packed: Packed, inputs: dict[str, Array]) -> None:
+    """Slots without an element are within every polynomial's interval: outside it they would overflow."""
+    names = [node.out.name for node in graph.nodes if isinstance(node.op, Polynomial)]
+
+    def observe(node: Node, args: tuple[Array, ...], _: Array) -> None:
+        if isinstance(node.op, EvaluatePolynomial):
+            beside = args[0][packed.layouts[names.pop(0)].index() < 0]
+            assert np.all((node.op.low <= beside) & (beside <= node.op.high)), node
+
+    run(packed.server, run(packed.prologue, inputs), observe)
+    assert not names
+
+
 def check_packed(graph: Graph, pack: Callable[[Graph], Packed]) -> Packed:
     """Pack a graph and hold it to the graph itself; every slot on the way stays bounded."""
     packed, inputs = pack(graph), random_inputs(graph)
+    check_bounded(graph, packed, inputs)
     want, got = run(graph, inputs), packed_run(packed, inputs)
     for name, value in want.items():
         np.testing.assert_allclose(got[name], value, rtol=0, atol=1e-9 * max(1.0, float(np.abs(value).max())))

@@ -25,11 +25,11 @@ class Place:
     sensitivity: float
 
 
-def share_out(places: Sequence[Place], tolerance: float) -> tuple[Fit, ...] | None:
+def share_out(places: Sequence[Place], tolerance: float, spent: float = 1.0) -> tuple[Fit, ...] | None:
     """A fit for each place so that sum(sensitivity x error) <= tolerance; None when no fits reach that.
 
     The sum of levels is as small as can be. What the tolerance then leaves goes to all places in equal parts, and
-    each takes the fewest products for its part.
+    each takes the fewest products for its part; ``spent`` is how much of what is left may be spent so.
     """
     options = [_options(place, NEGLIGIBLE * tolerance / len(places)) for place in places]
     chosen = _fewest_levels(
@@ -39,8 +39,8 @@ def share_out(places: Sequence[Place], tolerance: float) -> tuple[Fit, ...] | No
     if chosen is None:
         return None
     fits = [each[at] for each, at in zip(options, chosen, strict=True)]
-    spent = [place.sensitivity * fit.error for place, fit in zip(places, fits, strict=True)]
-    spare = (tolerance - sum(spent)) / len(places)
+    total = sum(place.sensitivity * fit.error for place, fit in zip(places, fits, strict=True))
+    spare = spent * (tolerance - total) / len(places)
     return tuple(_fewest_products(place, fit, spare) for place, fit in zip(places, fits, strict=True))
 
 
@@ -84,6 +84,8 @@ def _fewest_levels(options: Sequence[Sequence[tuple[int, float]]], tolerance: fl
 
 def _fewest_products(place: Place, fit: Fit, spare: float) -> Fit:
     """The fit with the fewest products when the output may move by ``spare`` more; the degree is cut at its levels."""
+    if spare <= 0:
+        return fit
     error = fit.error + spare / place.sensitivity if place.sensitivity > 0 else inf
     found = cheapest(place.op, place.domain.low, place.domain.high, fit.levels, error)
     return found if found is not None and found.products <= fit.products else fit

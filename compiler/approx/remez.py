@@ -21,8 +21,8 @@ from enclair.compiler.approx.series import Real, Reals, Series
 MOST_EXCHANGES = 40
 CONVERGED = 1.002
 """Largest error over the levelled one at which the exchange ends."""
-DENSITY = 16
-"""Points of the grid per degree on each part of the interval."""
+DENSITY, FEWEST_POINTS = 10, 400
+"""Points of the grid on each part of the interval: per degree, and at least."""
 
 
 class Parity(Enum):
@@ -90,7 +90,7 @@ def _powers(degree: int, parity: Parity) -> NDArray[np.int64]:
 
 def _grid(ends: list[float], degree: int) -> Reals:
     """Ascending points, dense at the ends of every part."""
-    count = DENSITY * (degree + 2)
+    count = max(DENSITY * (degree + 2), FEWEST_POINTS)
     share = (1 - np.cos(np.linspace(0, np.pi, count))) / 2
     parts = [low + (high - low) * share for low, high in pairwise(ends)]
     return np.asarray(np.unique(np.concatenate(parts)), dtype=np.float64)

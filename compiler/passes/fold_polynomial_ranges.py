@@ -102,20 +102,20 @@ class _Reading:
 
     def scaled_with(self, x: Value) -> set[str] | None:
         """The values that get the factor with this one: from the products that absorb it on. None where none does."""
-        node = self.producers.get(x.name)
-        if node is None or not isinstance(node.op, MULTIPLYING + PASSING_ON):
-            return None
-        names = {x.name}
-        if isinstance(node.op, MULTIPLYING):
-            return names
-        for arg in {arg.name: arg for arg in node.args if arg.name in self.producers}.values():
-            alone = len(self.readers[arg.name]) == 1 and arg.name not in self.outputs
-            before = self.scaled_with(arg) if alone else None
-            if before is None:
+        names, waiting = {x.name}, [x.name]
+        while waiting:
+            node = self.producers.get(waiting.pop())
+            if node is None or not isinstance(node.op, MULTIPLYING + PASSING_ON):
                 return None
-            names |= before
-        computed = all(arg.name in self.producers or isinstance(arg.type, TensorType) for arg in node.args)
-        return names if computed else None
+            if isinstance(node.op, PASSING_ON):
+                before = {arg.name for arg in node.args if not isinstance(arg.type, TensorType)} - names
+                names |= before
+                waiting += before
+        return names if all(self._stays_within(name, names) for name in names - {x.name}) else None
+
+    def _stays_within(self, name: str, names: set[str]) -> bool:
+        """Whether nothing else than values that are scaled too is made of a value."""
+        return name not in self.outputs and all(reader.out.name in names for reader in self.readers[name])
 
 
 def _visit(graph: Rewriter, node: Node, args: tuple[Value, ...], factors: Mapping[str, float]) -> Value | None:

@@ -34,6 +34,9 @@ REFERENCE_BITS = 40
 SAMPLES = 4
 PREDICTED_INPUTS = 2
 """Errors depend on the values: so many calibration samples are looked at."""
+WIDE_SCALE = 40
+FREE = 1.05
+"""A wider scale may cost so much more."""
 ROOM_BITS = 1
 """Values may be so many bits larger than the margin says before they outgrow their modulus."""
 
@@ -125,8 +128,29 @@ def choose_for(
         prediction, error_bound = _predicted(candidate, leveled, parameters)
         if error_bound <= tolerance:
             cost = graph_cost(leveled, parameters, costs)
-            return CkksChoice(parameters, leveled, cost, prediction, error_bound)
+            choice = CkksChoice(parameters, leveled, cost, prediction, error_bound)
+            return _wider(candidate, packed, choice, costs, security) or choice
     raise _too_fine(candidate, tolerance)
+
+
+def _wider(
+    candidate: Candidate, packed: Graph, choice: CkksChoice, costs: UnitCosts, security: str
+) -> CkksChoice | None:
+    """The same with wider scales, where that costs next to nothing: more precision, and room in the scale of plaintexts
+    for weights and vectors apart.
+    """
+    parameters = choice.parameters
+    more = WIDE_SCALE - parameters.scale_bits
+    if more <= 0 or parameters.first_bits + more > MAX_PRIME_BITS:
+        return None
+    bits = (WIDE_SCALE, parameters.first_bits + more)
+    fitting = list(_fitting(candidate.ring_dim, parameters.levels, bits, security))
+    for wider in sorted(fitting, key=lambda found: graph_cost(choice.graph, found, costs).total)[:1]:
+        leveled = run_passes(packed, leveling(wider))
+        cost = graph_cost(leveled, wider, costs)
+        if cost.total <= FREE * choice.cost.total:
+            return CkksChoice(wider, leveled, cost, *_predicted(candidate, leveled, wider))
+    return None
 
 
 def _larger(ring_dim: int, levels: int, scale_bits: int, first_bits: int) -> Iterator[tuple[int, int]]:
@@ -147,7 +171,7 @@ def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, ma
     """
     reference = CkksParameters(candidate.ring_dim, levels, REFERENCE_BITS, MAX_PRIME_BITS, 1, INSECURE)
     leveled = run_passes(packed, leveling(reference), dumped=False)
-    _, error_bound = _predicted(candidate, leveled, reference)
+    _, error_bound = _predicted(candidate, leveled, reference, 1)
     scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
     room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin)) + ROOM_BITS
     first_bits = scale_bits + max(room, 0)
@@ -211,10 +235,12 @@ def _fitting(ring_dim: int, levels: int, bits: tuple[int, int], security: str) -
                 continue
 
 
-def _predicted(candidate: Candidate, leveled: Graph, parameters: CkksParameters) -> tuple[Prediction, float]:
+def _predicted(
+    candidate: Candidate, leveled: Graph, parameters: CkksParameters, inputs: int = PREDICTED_INPUTS
+) -> tuple[Prediction, float]:
     """On the first sample, and the largest bound of the error on the client's outputs for the first few."""
     model, client = noise_model(parameters), candidate.client
-    predictions = [predict(leveled, inputs, model, SAMPLES) for inputs in candidate.inputs[:PREDICTED_INPUTS]]
+    predictions = [predict(leveled, sample, model, SAMPLES) for sample in candidate.inputs[:inputs]]
     bounds = [found.bound if client is None else found.bound_after(client) for found in predictions]
     return predictions[0], max(bounds)
 

@@ -94,22 +94,23 @@ class TransformSteps:
 
 @dataclass(frozen=True, slots=True)
 class RingWork:
-    """The work of operations on one ciphertext under parameters."""
+    """The work of operations on one ciphertext.
 
-    parameters: CkksParameters
+    Args:
+        digit_size: primes in a digit.
+        special: the server's special primes.
+    """
 
-    @property
-    def special(self) -> int:
-        """The server's special primes."""
-        return ceil((max(digit_bits(self.parameters)) + SPECIAL_MARGIN_BITS) / SERVER_SPECIAL_BITS)
+    digit_size: int
+    special: int
 
     def digits(self, limbs: int) -> int:
         """Digits of a ciphertext of so many primes."""
-        return ceil(limbs / self.parameters.digit_size)
+        return ceil(limbs / self.digit_size)
 
     def decompose(self, limbs: int) -> Work:
         """Digits of one polynomial, modulo all primes (ModUp)."""
-        wide, size = limbs + self.special, min(limbs, self.parameters.digit_size)
+        wide, size = limbs + self.special, min(limbs, self.digit_size)
         digits = self.digits(limbs)
         return Work(transforms=digits * wide, conversions=digits * (wide - size) * size)
 
@@ -146,6 +147,30 @@ class RingWork:
             + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
             + Work(products=steps.products * (limbs + self.special * extended))
         )
+
+
+USUAL = RingWork(digit_size=2, special=2)
+"""Before parameters are chosen: digits of two primes of 40 bits."""
+
+
+def ring_work(parameters: CkksParameters) -> RingWork:
+    """The work of operations under parameters."""
+    special = ceil((max(digit_bits(parameters)) + SPECIAL_MARGIN_BITS) / SERVER_SPECIAL_BITS)
+    return RingWork(parameters.digit_size, special)
+
+
+def step_costs(costs: UnitCosts, ring_dim: int, limbs: int, ring: RingWork = USUAL) -> dict[str, float]:
+    """Milliseconds of the steps of linear transforms on one ciphertext, by what packing calls them."""
+    steps = {
+        "hoist": ring.decompose(limbs),
+        "baby": ring.inner_product(limbs),
+        "mod_down": ring.mod_down(limbs).times(2),
+        "rotate": ring.key_switch(limbs) + ring.mod_down(limbs),
+        "plain": Work(products=limbs + ring.special),
+        "multiply": Work(products=limbs / 2) + ring.key_switch(limbs) + ring.mod_down(limbs).times(2),
+        "add": Work(products=limbs / 8),
+    }
+    return {name: costs.milliseconds(work, ring_dim) for name, work in steps.items()}
 
 
 def transform_steps(graph: Graph, node: Node) -> TransformSteps:
@@ -242,7 +267,7 @@ class GraphCost:
 
 def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
     """What a LEVELED graph takes."""
-    work = graph_work(graph, RingWork(parameters))
+    work = graph_work(graph, ring_work(parameters))
     nodes = {name: costs.milliseconds(done, parameters.ring_dim) for name, done in work.items()}
     ends: dict[str, float] = {}
     for node in graph.nodes:

@@ -11,7 +11,7 @@ from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.key_needs import key_needs
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
-from enclair.compiler.planner.ckks_costs import RingWork
+from enclair.compiler.planner.ckks_costs import ring_work
 
 RESIDUE_BYTES = 8
 PLAINTEXT_BYTES = 1 << 30
@@ -35,7 +35,7 @@ class Memory:
 def graph_memory(graph: Graph, parameters: CkksParameters) -> Memory:
     """What a server needs for one request at a time."""
     row = parameters.ring_dim * RESIDUE_BYTES
-    special = RingWork(parameters).special
+    special = ring_work(parameters).special
     came = len(parameters.primes) + len(parameters.special_primes)
     used = len(parameters.primes) + special
     keys = key_needs([graph]).count * parameters.digits * 2 * (came + used) * row

@@ -209,7 +209,7 @@ class NoiseSimulator:
 
     def _drawn(self, shape: tuple[int, ...], deviation: float | Reals) -> Reals:
         with self._lock:
-            drawn = self._rng.normal(size=(self.samples, *shape))
+            drawn = self._rng.standard_normal((self.samples, *shape), dtype=np.float32)
         return np.asarray(drawn * deviation)
 
 

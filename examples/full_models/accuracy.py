@@ -39,9 +39,8 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print(
-            f"{row['network']:12}{row['accuracy']:.1%} of {len(data[1])} digits right, trained in {row['seconds']:.0f} s"
-        )
+        share = f"{row['accuracy']:.1%} of {len(data[1])} digits right"
+        print(f"{row['network']:12}{share}, trained in {row['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

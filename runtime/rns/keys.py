@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,8 +56,9 @@ class EvaluationKeys:
     key_id: str = ""
 
 
+@lru_cache(maxsize=8)
 def open_ring(parameters: RingParameters) -> Ring:
-    """The ring whose digits, of one or more of OpenFHE's, make least work."""
+    """The ring whose digits, of one or more of OpenFHE's, make least work; the same for all evaluators of a process."""
     primes, size, whole = parameters.primes, parameters.digit_size, math.prod(parameters.special_primes)
     rings = [Ring(parameters.ring_dim, primes, size * merged) for merged in range(1, -(-len(primes) // size) + 1)]
     return min((ring for ring in rings if ring is rings[0] or KEY_MARGIN * ring.largest_digit <= whole), key=_work)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +29,9 @@ rounding does."""
 
 class RingParameters(Protocol):
     """What is read of the parameters of a program."""
+
+    def __hash__(self) -> int:
+        """Equal parameters have equal hashes."""
 
     @property
     def ring_dim(self) -> int:
@@ -184,12 +187,6 @@ class Ring:
     def rotation(self, steps: int) -> NDArray[np.int32]:
         """The permutation that brings slot i + steps to slot i."""
         return self.permutation(pow(5, steps % (self.ring_dim // 2), 2 * self.ring_dim))
-
-
-@lru_cache(maxsize=8)
-def open_ring(ring_dim: int, primes: tuple[int, ...], digit_size: int) -> Ring:
-    """The ring, its tables made once for all evaluators of a process."""
-    return Ring(ring_dim, primes, digit_size)
 
 
 def _permutation(ring_dim: int, element: int) -> NDArray[np.int32]:

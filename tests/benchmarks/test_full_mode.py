@@ -120,9 +120,7 @@ def test_orion_gets_the_same_weights_and_inputs(folder):
 
 def test_a_python_without_orion(folder):
     python = python_that(folder, "#!{python}\nraise SystemExit(3)\n")
-    with pytest.raises(
-        orion.PeerFailed, match=r"orion_bench.py mlp ended with code 3: it needs CPython 3.10 with"
-    ):
+    with pytest.raises(orion.PeerFailed, match=r"orion_bench.py mlp ended with code 3: it needs CPython 3.10 with"):
         orion.measure(python, "mlp", folder, 1, 1)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir import slot_layouts  # noqa: F401 - makes its layouts known to the parser
+from enclair.compiler.ir.errors import TypeRuleError
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.polynomial import chebyshev_sum, check_polynomial

@@ -50,7 +50,6 @@ class Emitter:
     chosen: Chosen
     builder: Builder
     values: dict[str, Emitted] = field(default_factory=dict)
-    rotations: set[int] = field(default_factory=set)
 
     def run(self, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
         """The server's graph."""
@@ -84,7 +83,6 @@ class Emitter:
             return self._affine(step)
         total = self._rotated_sums(x.cipher, found.doubled)
         for distances in found.added:
-            self.rotations |= set(distances)
             rotated = [self.builder.add(RotateSlots(steps), total) for steps in distances]
             total = self._summed([total, *rotated])
         return Emitted(total, found.layout, 0.0)
@@ -118,7 +116,6 @@ class Emitter:
     def _transform(self, lowered: Lowered, value: Emitted, origin: str) -> Value:
         if lowered.transform is None:
             return value.cipher
-        self.rotations |= lowered.rotations()
         tables = lowered.transform.diagonals()
         return self._linear(value.cipher, tables, lowered.transform.target.count, lowered.baby_steps, origin)
 
@@ -136,7 +133,6 @@ class Emitter:
 
     def _rotated_sums(self, value: Value, rotations: Sequence[int]) -> Value:
         for steps in rotations:
-            self.rotations.add(steps)
             value = self.builder.add(AddCiphers(), value, self.builder.add(RotateSlots(steps), value))
         return value
 

@@ -23,15 +23,6 @@ class Lowered:
     sums: tuple[int, ...]
     milliseconds: float
 
-    def rotations(self) -> set[int]:
-        """The rotations that need keys."""
-        if self.transform is None:
-            return set()
-        keys = self.transform.keys()
-        baby = keys.rotations % self.baby_steps if self.baby_steps else keys.rotations
-        used = {*baby.tolist(), *(keys.rotations - baby).tolist(), *self.sums}
-        return used - {0}
-
 
 FREE = Lowered(None, 0, Steps(0, 0, 0, 0, 0), (), 0.0)
 

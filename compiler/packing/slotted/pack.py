@@ -14,8 +14,10 @@ from enclair.compiler.ir.verify import verify
 from enclair.compiler.packing.slotted.diagonals import Source
 from enclair.compiler.packing.slotted.emit import Emitter, upload_name
 from enclair.compiler.packing.slotted.linear_ops import shape_of
+from enclair.compiler.packing.slotted.memory import Memory, check_memory, estimate_memory
 from enclair.compiler.packing.slotted.regions import Regions
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
+from enclair.compiler.packing.slotted.rotation_keys import limit_rotation_keys, rotation_uses, server_slots
 from enclair.compiler.packing.slotted.search import Search
 
 
@@ -26,10 +28,14 @@ class PackingOptions:
     Args:
         width: states that the search keeps after each step.
         skews: whether clients may encode skewed copies.
+        max_rotation_keys: further rotations are composed of those that have keys.
+        max_ram: bytes of encoded plaintexts and rotation keys; fewer keys are made where they would not fit.
     """
 
     width: int = 12
     skews: bool = True
+    max_rotation_keys: int | None = None
+    max_ram: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Packed:
         layouts: of every value that the server holds, by the name it has in the graph of tensors.
         names: that the server's graph gives these values.
         rotations: those that need keys.
-        milliseconds: estimated.
+        memory: of plaintexts and keys on the server, estimated.
+        milliseconds: estimated, before rotations are composed.
     """
 
     prologue: Graph
@@ -52,6 +59,7 @@ class Packed:
     layouts: Mapping[str, Source] = field(repr=False)
     names: Mapping[str, str] = field(repr=False)
     rotations: tuple[int, ...]
+    memory: Memory
     milliseconds: float
 
 
@@ -60,6 +68,7 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
 
     Raises:
         PackingError: an op has no packed form, or a value none in ciphertexts of so many slots.
+        CompileError: the limits on keys or memory cannot be kept.
     """
     options = options or PackingOptions()
     regions = Regions(graph)
@@ -70,12 +79,26 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
     search = Search(steps, inputs, outputs, slots, costs or RotationCosts(), images, options.width, options.skews)
     chosen = search.run()
     emitter = Emitter(search, chosen, Builder("server", list(regions.shapes)))
-    server = emitter.run(tuple(inputs), outputs)
+    server = _limited(emitter.run(tuple(inputs), outputs), options)
     verify(server, Stage.PACKED)
     prologue, client = _prologue(graph, chosen.layouts), _client(graph, server, chosen.layouts)
     layouts = {name: value.layout for name, value in emitter.values.items()}
     names = {name: value.cipher.name for name, value in emitter.values.items()}
-    return Packed(prologue, server, client, layouts, names, tuple(sorted(emitter.rotations)), chosen.milliseconds)
+    rotations = tuple(sorted(rotation_uses(server)))
+    return Packed(
+        prologue, server, client, layouts, names, rotations, estimate_memory(server), chosen.milliseconds
+    )
+
+
+def _limited(server: Graph, options: PackingOptions) -> Graph:
+    """The server's graph with as few rotation keys as the options ask for."""
+    if options.max_rotation_keys is not None:
+        server = limit_rotation_keys(server, options.max_rotation_keys)
+    if options.max_ram is not None and (memory := estimate_memory(server)).total > options.max_ram:
+        least = server_slots(server).bit_length() - 1
+        server = limit_rotation_keys(server, max(least, memory.affordable_keys(options.max_ram)))
+        check_memory(estimate_memory(server), options.max_ram)
+    return server
 
 
 def candidates(

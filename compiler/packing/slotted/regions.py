@@ -6,6 +6,7 @@ between is read more than once or the composition has many more nonzeros than it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
@@ -15,6 +16,7 @@ import scipy.sparse as sp
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
+from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.normalisation import BatchNorm
@@ -159,11 +161,23 @@ class Regions:
         return self.steps
 
     def _needs_computing(self, node: Node, readers: list[Node]) -> bool:
-        """A value read more than once is computed, unless all that reads it only moves elements."""
+        """A value read more than once is computed, unless all that reads it only moves elements.
+
+        What products of matrices read must be spread in any case: before that, it is computed in one.
+        """
         value = self._pending.get(node.out.name)
         if value is None or len(readers) < 2 or value.is_move:
             return False
-        return not all(isinstance(reader.op, MOVES) for reader in readers)
+        moved = all(isinstance(reader.op, MOVES) for reader in readers)
+        return not moved or all(isinstance(op, MatMul) for op in self._beyond_moves(node.out.name))
+
+    def _beyond_moves(self, name: str) -> Iterator[Op]:
+        """The ops that read a value, or what only moves its elements."""
+        for reader in self.readers[name]:
+            if isinstance(reader.op, MOVES):
+                yield from self._beyond_moves(reader.out.name)
+            else:
+                yield reader.op
 
     def _visit(self, node: Node) -> None:
         name = node.out.name

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Numbers: TypeAlias = NDArray[np.int64]
 
+REFERENCE_RING, REFERENCE_LIMBS = 16384, 8
+"""What the default figures are for."""
+
 
 @dataclass(frozen=True, slots=True)
 class RotationCosts:
@@ -36,12 +39,12 @@ class RotationCosts:
     client: float = 4.0
 
     def at(self, ring_dim: int, limbs: int) -> RotationCosts:
-        """The default figures, which are for a ring of 16384 and 8 limbs, scaled to another ring and limbs.
+        """The figures, which are for a ring of 16384 and 8 limbs, scaled to another ring and limbs.
 
         Transforms grow as N log N, key switching with the square of the limbs, other work with the limbs.
         """
-        size = ring_dim * np.log2(ring_dim) / (16384 * 14)
-        ratio = limbs / 8
+        size = ring_dim * np.log2(ring_dim) / (REFERENCE_RING * np.log2(REFERENCE_RING))
+        ratio = limbs / REFERENCE_LIMBS
         switch, simple = float(size * ratio**1.6), float(size * ratio)
         return RotationCosts(
             self.hoist * switch,

@@ -1,10 +1,9 @@
 """Known answers, asked for whenever keys are made or read: CKKS computes garbage with a wrong key, and says nothing.
 
-Fresh keys answer through the server's own operations: a vector that only the encryption of zero is added to, the sum of
-one vector rotated by every key, and one square. Noise is below the tolerance: switching keys leaves coefficients of
-about sqrt(N / 18) from rounding and less from the keys, so slots of N / 4, and rotations add up by their squares; a
-public key's encryption at the top level leaves slots of 3.7 N. What a wrong key leaves is far above: residues are then
-uniform modulo Q.
+Fresh keys answer through the server's own operations: the sum of one vector rotated by every key, and one square. Noise
+is below the tolerance: switching keys leaves coefficients of about sqrt(N / 18) from rounding and less from the keys,
+so slots of N / 4, and rotations add up by their squares; an encryption under the public key leaves slots of 3.7 N. What
+a wrong key leaves is far above: residues are then uniform modulo Q.
 """
 
 from __future__ import annotations
@@ -14,13 +13,16 @@ import math
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.ir.key_needs import NO_KEYS
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.answers import AnsweringEvaluator
 from enclair.runtime.backends.ckks.ciphers import Ciphers
+from enclair.runtime.backends.ckks.context import open_context
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder
+from enclair.runtime.backends.ckks.wire import read_public_key
+from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import DecryptionFailed, WrongAnswerError
 from enclair.runtime.limbs.compiled import Floats
+from enclair.runtime.rns.wire import write_ciphertexts
 
 TOLERANCE = 64
 """Slots of a sum of n terms may be off by so many times N sqrt(n), before they are divided by the scale."""
@@ -33,6 +35,8 @@ def prove_keys(keys: CkksKeyHolder) -> None:
         WrongAnswerError: one is wrong.
     """
     prove_secret(keys)
+    if not keys.needs.count:
+        return
     evaluator = AnsweringEvaluator(keys.parameters, keys.needs, keys.public_key())
     if keys.needs.rotations:
         _prove_rotations(keys, evaluator)
@@ -41,17 +45,19 @@ def prove_keys(keys: CkksKeyHolder) -> None:
 
 
 def prove_secret(keys: CkksKeyHolder) -> None:
-    """Check that secret and public key belong together.
+    """Check that secret and public key belong together: what either encrypts, the secret one decrypts.
 
     Raises:
         WrongAnswerError: they do not.
     """
-    parameters = keys.parameters
-    public_key = keys.public_key()[: parameters.public_key_bytes]
-    evaluator = AnsweringEvaluator(parameters, NO_KEYS, public_key)
-    type_ = _type(parameters, 0)
-    values = known_values(parameters)
-    _compare(keys, evaluator, evaluator.load(keys.encrypt(values, type_), type_), values, 1, "an encryption")
+    parameters, context = keys.parameters, open_context(keys.parameters)
+    type_, values = _type(parameters, 0), known_values(parameters)
+    tag, residues = read_public_key(keys.public_key(), parameters)
+    scaled = values[0] * (parameters.scales[0] / 2.0**parameters.scale_bits)
+    cipher = context.scheme.Encrypt(context.read_public_key(residues, tag), context.encode(scaled, 0))
+    public = write_ciphertexts([context.write_ciphertext(cipher, 0)], parameters.primes[:1])
+    for payload in (public, keys.encrypt(values, type_)):
+        _compare(keys, payload, type_, values, 1, "an encryption")
 
 
 def known_values(parameters: CkksParameters) -> Floats:
@@ -68,23 +74,28 @@ def _prove_rotations(keys: CkksKeyHolder, evaluator: AnsweringEvaluator) -> None
     for step in keys.needs.rotations:
         total = evaluator.add(total, evaluator.rotate(x, step))
         expected = expected + np.roll(values, -step, axis=1)
-    _compare(keys, evaluator, total, expected, 1 + len(keys.needs.rotations), "a rotation")
+    _check_answer(keys, evaluator, total, expected, 1 + len(keys.needs.rotations), "a rotation")
 
 
 def _prove_square(keys: CkksKeyHolder, evaluator: AnsweringEvaluator) -> None:
     type_, values = _type(keys.parameters, keys.parameters.levels), known_values(keys.parameters)
     x = evaluator.load(keys.encrypt(values, type_), type_)
     square = evaluator.rescale(evaluator.relinearise(evaluator.multiply(x, x)))
-    _compare(keys, evaluator, square, values * values, 1, "a product")
+    _check_answer(keys, evaluator, square, values * values, 1, "a product")
 
 
-def _compare(
+def _check_answer(
     keys: CkksKeyHolder, evaluator: AnsweringEvaluator, x: Ciphers, expected: Floats, terms: int, what: str
 ) -> None:
     type_ = CkksType(1, keys.parameters.slots, x.level, x.scale)
-    bound = TOLERANCE * keys.parameters.ring_dim * math.sqrt(terms) / x.scale
+    _compare(keys, evaluator.answer(x), type_, expected, terms, what)
+
+
+def _compare(keys: CkksKeyHolder, payload: Payload, type_: CkksType, expected: Floats, terms: int, what: str) -> None:
+    scale = type_.scale or 1.0
+    bound = TOLERANCE * keys.parameters.ring_dim * math.sqrt(terms) / scale
     try:
-        farthest = float(np.abs(keys.decrypt(evaluator.answer(x), type_) - expected).max())
+        farthest = float(np.abs(keys.decrypt(payload, type_) - expected).max())
     except DecryptionFailed:
         farthest = math.inf
     if not farthest <= bound:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from enclair.cli import sessions
-from enclair.cli.files import arrays_as_bytes, check_output, read_arrays, read_file, write_file
+from enclair.cli.files import arrays_as_bytes, check_output, map_file, read_arrays, read_file, write_file
 from enclair.cli.model_commands import note_limits
 from enclair.cli.options import ClientFile, Clip, Force, Inputs, Json, Keys, MessageIn, Output, SessionFolder
 from enclair.cli.output import emit, size_text
@@ -138,7 +138,7 @@ def _client(path: Path, keys: Path) -> Client:
 
     program = _load(path)
     secret = load_key_file(program.parameters, keys / SECRET_KEY)
-    registration = read_file(keys / PUBLIC_KEY, "the public key that enclair keygen made beside the secret one")
+    registration = map_file(keys / PUBLIC_KEY, "the public key that enclair keygen made beside the secret one")
     try:
         due = registration_envelope(program.digest(), program.parameters, secret.key_id, program.keys)
         open_message(registration, due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import tempfile
 import zipfile
@@ -84,6 +85,20 @@ def read_file(path: Path, what: str) -> bytes:
     if not path.is_file():
         raise FileError(f"there is no file {path}: give {what}")
     return path.read_bytes()
+
+
+def map_file(path: Path, what: str) -> memoryview:
+    """The content of a file that may be large, mapped into memory.
+
+    Raises:
+        FileError: there is no such file.
+    """
+    check_path(path)
+    if not path.is_file():
+        raise FileError(f"there is no file {path}: give {what}")
+    with path.open("rb") as file:
+        empty = path.stat().st_size == 0
+        return memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

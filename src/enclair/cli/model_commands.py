@@ -124,7 +124,8 @@ def run(
     inputs: Inputs,
     output: Output,
     backend: Annotated[
-        str | None, typer.Option(help="bfv or ckks [the program's]; or simulated or clear, which encrypt nothing.")
+        str | None,
+        typer.Option(help="bfv or ckks, whichever the program is for; or simulated or clear, which encrypt nothing."),
     ] = None,
     clip: Clip = False,
     obfuscate: Obfuscate = "",
@@ -133,7 +134,6 @@ def run(
 ) -> None:
     """Run all rounds in one process, client and server, with nothing but bytes between them."""
     import enclair
-    from enclair.runtime.backends.evaluators import encrypting_backend
     from enclair.runtime.obfuscation import kinds_of
 
     kinds = kinds_of(obfuscate)
@@ -145,8 +145,7 @@ def run(
     write_file(output, arrays_as_bytes(result.outputs), force=force)
     note_limits(result.clipped, result.saturated)
     obfuscated = report_obfuscation(loaded, kinds)
-    backend = backend or encrypting_backend(loaded.parameters)
-    data = {"output": str(output), "backend": backend, **_run_json(result), "obfuscation": obfuscated}
+    data = {"output": str(output), "backend": session.backend, **_run_json(result), "obfuscation": obfuscated}
     emit(data, f"{output}: {session_text(result)}", as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclair.cli.files import check_output, read_file, write_file
+from enclair.cli.files import check_output, map_file, read_file, write_file
 from enclair.cli.obfuscation import report_obfuscation
 from enclair.cli.options import Force, Json, MessageIn, Obfuscate, Output, ProgramFile
 from enclair.cli.output import emit, progress_bar, size_text
@@ -38,7 +38,7 @@ def serve_stage(
     check_output(output, force=force)
     _refuse_secret_keys(state)
     loaded = enclair.load(program)
-    registration = read_file(public_key, "the client's public.key")
+    registration = map_file(public_key, "the client's public.key")
     uploads = split_messages(read_file(message, "the client's upload"))
     envelopes = [read_message(upload)[0] for upload in uploads]
     start = time.perf_counter()
@@ -62,7 +62,7 @@ def serve_stage(
 
 def _serve(
     program: Program,
-    registration: bytes,
+    registration: memoryview,
     state: Path,
     uploads: list[bytes],
     kinds: tuple[str, ...],

@@ -10,7 +10,13 @@ from tests.ckks_graphs import inputs_of, packed_graphs
 
 from enclair.compiler.ir.graph import Builder, Graph
 from enclair.compiler.ir.ops.ciphers import AddCiphers
-from enclair.compiler.ir.ops.ckks import AddPlainVectors, EvaluatePolynomial, LinearTransform, MultiplyCiphers
+from enclair.compiler.ir.ops.ckks import (
+    AddPlainVectors,
+    EvaluatePolynomial,
+    LinearTransform,
+    MultiplyCiphers,
+    RotateSlots,
+)
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
@@ -90,6 +96,17 @@ def test_a_gated_value_is_scaled_with_its_polynomial() -> None:
     assert (gate_after.low, gate_after.high) == (-1.0, 1.0)
     inputs = inputs_of(graph)
     np.testing.assert_allclose(run(folded, inputs)["y"], run(graph, inputs)["y"], rtol=1e-12)
+
+
+def test_rotated_copies_that_are_added_are_scaled_together() -> None:
+    b = Builder("summed")
+    x = layer(b)
+    total = b.add(AddCiphers(), x, b.add(RotateSlots(2), x))
+    graph = b.build([b.add(EvaluatePolynomial((1.0,) * 8, -4.0, 4.0), total, name="y")])
+    assert levels(graph) == 4
+    inputs = inputs_of(graph)
+    folded = FoldPolynomialRanges()(graph)
+    np.testing.assert_allclose(run(folded, inputs)["y"], run(graph, inputs)["y"], rtol=1e-10)
 
 
 def test_a_value_that_something_else_reads_is_left_alone() -> None:

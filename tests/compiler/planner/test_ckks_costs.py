@@ -13,18 +13,19 @@ from enclair.compiler.ir.ops.ckks import MultiplyCiphers, MultiplyPlain, RotateS
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.passes.place_levels import PlaceLevels
 from enclair.compiler.planner.ckks_costs import (
-    RingWork,
     TransformSteps,
     UnitCosts,
     Work,
     graph_cost,
     graph_work,
     makespan,
+    ring_work,
+    step_costs,
     transform_steps,
 )
 
 PARAMETERS = CkksParameters(32768, 8, 40, 50, 3)
-RING = RingWork(PARAMETERS)
+RING = ring_work(PARAMETERS)
 
 
 def layer(baby_steps: int) -> Graph:
@@ -56,7 +57,7 @@ def test_what_is_modulo_q_p_is_divided_where_it_is_needed_modulo_q() -> None:
     mixed = b.add(AddCiphers(), b.nodes[-1].out, x, name="mixed")
     graph = b.build([mixed])
     parameters = parameters_for(graph)
-    ring = RingWork(parameters)
+    ring = ring_work(parameters)
     work = graph_work(PlaceLevels(parameters)(graph), ring)
     divided = [name for name, done in work.items() if done.transforms >= ring.mod_down(1).transforms * 2]
     assert divided == ["mixed"]
@@ -65,6 +66,13 @@ def test_what_is_modulo_q_p_is_divided_where_it_is_needed_modulo_q() -> None:
 def test_lower_levels_cost_less() -> None:
     costs = [UnitCosts().milliseconds(RING.key_switch(limbs), 32768) for limbs in range(1, 10)]
     assert costs == sorted(costs)
+
+
+def test_steps_of_linear_transforms_for_packing() -> None:
+    steps = step_costs(UnitCosts(), 16384, 8)
+    assert steps.keys() == {"hoist", "baby", "mod_down", "rotate", "plain", "multiply", "add"}
+    assert steps["add"] < steps["plain"] < steps["baby"] < steps["rotate"]
+    assert step_costs(UnitCosts(), 32768, 8)["rotate"] > 2 * steps["rotate"]
 
 
 def test_units_scale_with_the_ring() -> None:
@@ -102,7 +110,7 @@ def test_vectors_are_encoded_and_numbers_are_not() -> None:
         graph = b.build([b.add(MultiplyPlain(), x, b.constant("c", np.ones((2, slots))))])
         parameters = parameters_for(graph)
         leveled = PlaceLevels(parameters)(graph)
-        assert graph_work(leveled, RingWork(parameters))[leveled.nodes[0].out.name].encodings == encodings
+        assert graph_work(leveled, ring_work(parameters))[leveled.nodes[0].out.name].encodings == encodings
 
 
 def test_nodes_without_a_level_are_refused() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.ir.graph import Array, Builder, Graph
+from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 from enclair.compiler.ir.layouts import Replicated
 from enclair.compiler.ir.ops.ciphers import AddCiphers
 from enclair.compiler.ir.ops.ckks import AddPlainVectors, LinearTransform, MultiplyCiphers, PackReals, UnpackReals
+from enclair.compiler.ir.ops.elementwise import Add, Mul
+from enclair.compiler.ir.ops.shape import Concat, Slice
 from enclair.compiler.ir.types import CkksType, RealSlotsType, TensorType
 from enclair.compiler.parameters import INSECURE
 from enclair.compiler.passes.place_levels import PlaceLevels
@@ -25,7 +29,7 @@ def tiny_program(parameters: CkksParameters = TINY, seed: int = 0) -> Program:
     prologue, server, last = _prologue(layout), _server(parameters, seed), _epilogue(layout)
     inputs = tuple(InputSpec(name, layout.shape, -1.0, 1.0) for name in ("x", "y"))
     rounds = (Round(server, last, exchange_of(server, prologue, last)),)
-    return Program("tiny", parameters, inputs, ("out",), prologue, rounds, _reference(parameters))
+    return Program("tiny", parameters, inputs, ("out",), prologue, rounds, _reference(parameters, seed))
 
 
 def tiny_outputs(x: Array, y: Array, seed: int = 0) -> Array:
@@ -74,8 +78,21 @@ def _epilogue(layout: Replicated) -> Graph:
     return b.build([b.add(UnpackReals(layout), seen, name="out")])
 
 
-def _reference(parameters: CkksParameters) -> Graph:
-    b = Builder("reference")
-    shape = _layout(parameters).shape
-    x, y = (b.input(name, TensorType(shape)) for name in "xy")
-    return b.build([x, y])
+def _reference(parameters: CkksParameters, seed: int) -> Graph:
+    b, (vectors, bias) = Builder("reference"), _weights(parameters.slots, seed)
+    x, y = (b.input(name, TensorType(_layout(parameters).shape)) for name in "xy")
+    terms = [
+        b.add(Mul(), _rolled(b, x, int(steps)), b.constant("v", vector[None]))
+        for vector, steps in zip(vectors, ROTATIONS, strict=True)
+    ]
+    sums = reduce(lambda one, other: b.add(Add(), one, other), terms)
+    shifted = b.add(Add(), b.add(Mul(), sums, sums), b.constant("bias", bias[None]))
+    return b.build([b.add(Add(), shifted, y, name="out")])
+
+
+def _rolled(b: Builder, x: Value, steps: int) -> Value:
+    size = x.type.shape[1]
+    if not steps:
+        return x
+    parts = [b.add(Slice((0, first), (1, last), (1, 1)), x) for first, last in ((steps, size), (0, steps))]
+    return b.add(Concat(1), *parts)

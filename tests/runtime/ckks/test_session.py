@@ -14,6 +14,7 @@ from tests.runtime.programs import tiny_program as tiny_bfv_program
 
 from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.key_needs import KeyNeeds
+from enclair.compiler.ir.reference import run
 from enclair.compiler.program import Program
 from enclair.runtime.backends.ckks.keys import generate_keys, save_keys
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder
@@ -66,6 +67,11 @@ def test_every_backend_runs_the_program(backend: str | None) -> None:
     np.testing.assert_allclose(result.outputs["out"], tiny_outputs(**inputs), atol=1e-7)
     assert (result.rounds, result.batches) == (1, 1)
     assert result.traffic.up > 0 < result.traffic.down
+
+
+def test_the_reference_is_what_the_program_computes() -> None:
+    inputs = tiny_inputs()
+    np.testing.assert_allclose(run(PROGRAM.fixed, inputs)["out"], tiny_outputs(**inputs), atol=1e-12)
 
 
 def test_with_secure_parameters_and_fresh_keys() -> None:

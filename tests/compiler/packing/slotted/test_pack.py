@@ -203,3 +203,23 @@ def attention(tokens: int, heads: int, width: int) -> Graph:
 @pytest.mark.parametrize(("tokens", "heads", "width", "slots"), [(4, 2, 4, 256), (3, 2, 5, 128), (8, 2, 8, 2048)])
 def test_attention(tokens: int, heads: int, width: int, slots: int) -> None:
     check_packed(attention(tokens, heads, width), partial(pack, slots=slots, options=FEW))
+
+
+def fused_attention(tokens: int, heads: int, width: int) -> Graph:
+    """The same with query, key and value in one matrix, as exported models have them."""
+    net = Network("fused")
+    joint = net.dense(net.input(1, tokens, heads * width), 3 * heads * width)
+    split = net.builder.add(Reshape((1, tokens, 3, heads, width)), joint)
+    parts = net.builder.add(Transpose((2, 0, 3, 1, 4)), split)
+    query, key, value = (
+        net.builder.add(Reshape((1, heads, tokens, width)), net.builder.add(Gather(0, (k,)), parts)) for k in range(3)
+    )
+    scores = net.builder.add(MatMul(), query, net.builder.add(Transpose((0, 1, 3, 2)), key))
+    mixed = net.builder.add(MatMul(), net.cubic(scores), value)
+    joined = net.builder.add(Transpose((0, 2, 1, 3)), mixed)
+    return net.build(net.dense(net.builder.add(Reshape((1, tokens, heads * width)), joined), heads * width))
+
+
+def test_query_key_and_value_are_computed_in_one() -> None:
+    packed = check_packed(fused_attention(4, 2, 4), partial(pack, slots=256, options=FEW))
+    assert "transpose" in packed.layouts

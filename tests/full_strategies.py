@@ -6,12 +6,14 @@ a tolerance is loose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
-from enclair.compiler import FullOptions, Program
+from enclair.compiler import FullOptions, Program, full
 from enclair.compiler.ir.graph import Array, Graph, Value
 from enclair.compiler.ir.ops.activations import Gelu, Relu, Sigmoid, Tanh
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg
@@ -21,6 +23,7 @@ from enclair.compiler.ir.ops.pooling import AveragePool
 from enclair.compiler.ir.ops.reductions import ReduceMean
 from enclair.compiler.ir.ops.shape import Concat, Reshape
 from enclair.compiler.ir.reference import run
+from enclair.compiler.parameters import INSECURE
 from tests.strategies import (
     Draw,
     Model,
@@ -153,3 +156,14 @@ def run_whole(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]
     """Prologue, server and client in the clear."""
     (round_,) = program.rounds
     return run(round_.client, run(round_.server, run(program.prologue, inputs)))
+
+
+@contextmanager
+def small_ring(ring_dim: int) -> Iterator[None]:
+    """The compiler takes this ring, whatever it protects: programs for it are encrypted within a second."""
+    choose = full.choose_for
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(full, "MAX_MODULUS_BITS", {ring_dim: 0})
+        patch.setattr(full, "_can_hold", lambda *_: True)
+        patch.setattr(full, "choose_for", lambda *given: choose(*given, security=INSECURE))
+        yield

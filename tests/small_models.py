@@ -62,3 +62,21 @@ def two_in_two_out() -> onnx.ModelProto:
 def images(count: int, seed: int = 0) -> NDArray[np.float32]:
     """Inputs of ``cnn``."""
     return np.random.default_rng(seed).uniform(0, 1, (count, 1, 8, 8)).astype(np.float32)
+
+
+def perceptron(batch: int | str = 1, seed: int = 0) -> onnx.ModelProto:
+    """Two matrices with a sigmoid between them: of few levels and rotations. ``x`` (batch, 8) to ``y`` (batch, 3)."""
+    random = np.random.default_rng(seed)
+    shapes = {"w1": (8, 4), "b1": (4,), "w2": (4, 3)}
+    constants = {name: random.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
+        helper.make_node("Sigmoid", ["h"], ["a"]),
+        helper.make_node("MatMul", ["a", "w2"], ["y"]),
+    ]
+    return model(nodes, {"x": [batch, 8]}, ["y"], constants, "perceptron")
+
+
+def rows(count: int, seed: int = 0) -> NDArray[np.float32]:
+    """Inputs of ``perceptron``."""
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 8)).astype(np.float32)

@@ -12,7 +12,7 @@ the simulation predicts, for every layer if asked for: whoever verifies has the 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,9 +143,12 @@ class FullExecutions:
             return Bound(ROUNDING * max(largest, 1.0), "rounding")
         return Bound(self.error_bound, "predicted")
 
-    def _layers(self) -> Any:
+    def _layers(self) -> Iterator[SlotLayer]:
+        """In the server's order: a program that was loaded has its facts in another."""
         makers = self.program.fixed.producers()
-        for name, own in self.program.facts.get("values", {}).items():
+        places = {node.out.name: place for place, node in enumerate(self.program.rounds[0].server.nodes)}
+        values = self.program.facts.get("values", {}).items()
+        for name, own in sorted(values, key=lambda pair: places.get(pair[1], -1)):
             seen = [self.slots.get(execution, {}).get(own) for execution in ("simulated", "encrypted")]
             if seen[0] is None or seen[1] is None:
                 continue

@@ -40,15 +40,6 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> l
 
 
 def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """``parallel_map`` for code that needs no limit on threads of its own: a single item, whatever a worker asks for,
-    and all on a single core is done at once in the calling thread.
-    """
-    if len(items) <= 1 or cores() == 1 or getattr(_local, "is_worker", False):
-        return [function(item) for item in items]
-    return parallel_map(function, items)
-
-
-def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """``parallel_map`` for work that needs no limit on threads of its own: a single item, and all on a single core, is
     done at once in the calling thread.
     """

@@ -111,7 +111,7 @@ def read_ciphertexts(
         rows.read(words, out)
         return out
 
-    return spread(read, packed_objects(payload, count, rows))
+    return spread(read, list(packed_objects(payload, count, rows)))
 
 
 def write_ciphertexts(ciphertexts: list[Words], primes: tuple[int, ...]) -> bytearray:

@@ -43,6 +43,7 @@ from enclair.compiler.passes.lower_pads import LowerPads
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import run_passes
+from enclair.compiler.passes.recognise_activations import RecogniseActivations
 from enclair.compiler.planner.sides import MOVES, SUMS
 
 LOWER = (
@@ -179,7 +180,8 @@ def approximate(
 
 def lower(graph: Graph, samples: Samples) -> Graph:
     """The graph by sums, products, moves and functions of one element; exact but for float64's rounding."""
-    return run_passes(graph, (LowerNormalisations(_shifts(graph, samples)), *LOWER))
+    named = run_passes(graph, (FoldConstants(), RecogniseActivations()))
+    return run_passes(named, (LowerNormalisations(_shifts(named, samples)), *LOWER))
 
 
 def _shifts(graph: Graph, samples: Samples) -> dict[str, Shift]:

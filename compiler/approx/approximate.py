@@ -63,7 +63,6 @@ MOST_BUDGET = 4.0
 """Certified errors may sum up to this many tolerances, as they hardly ever align; the measured gap may not."""
 LEAST_STEP = 1.3
 """Ratio of a sum of errors that fails to one that holds at which the search ends."""
-LEAST_BUDGET = 1e-5
 MOST_SPREAD = 12.0
 """Rows of a softmax whose sums differ by more than exp(12) have their maxima subtracted."""
 WORTH_A_LEVEL = 2.0
@@ -305,7 +304,10 @@ class _Search:
         for _ in range(MOST_ATTEMPTS):
             fits = share_out(self.places, budget, 0.0) if self.places else ()
             if fits is None and best is None:
-                break
+                if failing <= 2 * budget:
+                    break
+                budget = failing
+                continue
             if fits is not None and best is not None and _levels(fits) >= best.levels:
                 holding = budget
             else:
@@ -315,9 +317,9 @@ class _Search:
                     best, holding = found, budget
                 else:
                     failing = budget
-            if not self.places or failing < LEAST_STEP * holding or failing < LEAST_BUDGET * self.tolerance:
+            if not self.places or failing < LEAST_STEP * holding:
                 break
-            budget = (holding * failing) ** 0.5 if holding else failing / 4
+            budget = (holding * failing) ** 0.5 if holding else failing / 2
         return (None if best is None else self._fewer_products(best, holding, few)), smallest
 
     def _fewer_products(self, best: Approximated, budget: float, few: Sequence[int]) -> Approximated:

@@ -17,7 +17,8 @@ import numpy as np
 from enclair.compiler.approx.budget import Place, share_out, smallest_tolerance
 from enclair.compiler.approx.certificates import METHOD
 from enclair.compiler.approx.domains import Domain, Seen, domain_of
-from enclair.compiler.approx.fits import Fit, check_domain
+from enclair.compiler.approx.fits import Fit
+from enclair.compiler.approx.fitting import check_domain
 from enclair.compiler.approx.functions import facts_of
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
 from enclair.compiler.approx.real_intervals import proven_ranges

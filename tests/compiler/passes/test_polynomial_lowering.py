@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.strategies import graphs, samples_of
 
 from enclair.compiler.approx.approximate import LOWER
-from enclair.compiler.approx.fits import best_at
+from enclair.compiler.approx.fitting import best_at
 from enclair.compiler.ir.graph import Builder, Graph, Value
 from enclair.compiler.ir.ops import activations as a
 from enclair.compiler.ir.ops.base import Op

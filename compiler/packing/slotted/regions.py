@@ -317,8 +317,9 @@ class Regions:
         """An op on a value: composed with how the value is made, or on the value computed first."""
         inner = self._affine(value)
         if not _composes(op.map, inner):
-            self._computed(value.name, "")
-            inner = self._affine(value)
+            name, weight = self._unscaled(value.name, "")
+            shape = self.shapes[name]
+            inner = _Affine(shape, {name: identity_map(shape, shape).times(weight)}, None)
         terms = {name: op.map.after(map_) for name, map_ in inner.terms.items()}
         bias = op.bias
         if inner.bias is not None:

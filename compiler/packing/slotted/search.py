@@ -6,7 +6,7 @@ values that a later step reads, and only the ``width`` cheapest states are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.slot_layouts import Skewed, Slotted
 from enclair.compiler.packing.slotted.depths import arguments, depths
 from enclair.compiler.packing.slotted.diagonals import Source
-from enclair.compiler.packing.slotted.lowering import Lowered, Lowerings
+from enclair.compiler.packing.slotted.lowering import Lowered, Lowerings, Unheld
 from enclair.compiler.packing.slotted.maps import LinearMap, Shape, identity_map
 from enclair.compiler.packing.slotted.placements import (
     Grid,
@@ -95,7 +95,7 @@ class Search:
     def __post_init__(self) -> None:
         self.lowerings = Lowerings(self.slots, self.costs)
         self.limits = depths(self.steps)
-        self.windows = {step.out for step in self.steps if isinstance(step, WindowStep)}
+        self.unheld = unheld_slots(self.inputs, self.steps)
         affine = [step for step in self.steps if isinstance(step, AffineStep)]
         self.clean = {s.out for s in affine if all(not m.reorders for _, m in s.terms)}
         products = [step for step in self.steps if isinstance(step, ProductStep) and step.sums > 1]
@@ -219,7 +219,7 @@ class Search:
         self, name: str, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts
     ) -> Lowered | None:
         """A map of a value."""
-        return self.lowerings.lower(map_, source, target, costs, clean=name not in self.windows)
+        return self.lowerings.lower(map_, source, target, costs, self.unheld[name])
 
     def _after_polynomial(self, state: _State, step: PolynomialStep) -> Iterator[_State]:
         source = state.live[step.argument]
@@ -253,7 +253,7 @@ class Search:
         key = (name, source.shape, target.shape)
         if key not in self._moves:
             self._moves[key] = identity_map(source.shape, target.shape)
-        return self.lowerings.lower(self._moves[key], source, target, costs)
+        return self.lowerings.lower(self._moves[key], source, target, costs, self.unheld[name])
 
     _spreads: dict[tuple[str, Slotted], SpreadAxes | None] = field(default_factory=dict)
     _moves: dict[tuple[str, Shape, Shape], LinearMap] = field(default_factory=dict)
@@ -318,3 +318,20 @@ class Search:
         if grid is not None and self._is_image(shape) and (strides := strides_of(map_)) is not None:
             yield from self._on_grid(grid.strided(strides), shape)
         yield from self._fresh(shape)
+
+
+def unheld_slots(inputs: Iterable[str], steps: Sequence[Step]) -> dict[str, Unheld]:
+    """What slots without an element hold, in whatever layout."""
+    found = dict.fromkeys(inputs, Unheld.ZERO)
+    for step in steps:
+        before = [found[name] for name in arguments(step)]
+        if isinstance(step, WindowStep):
+            found[step.out] = Unheld.GARBAGE
+        elif isinstance(step, ProductStep):
+            found[step.out] = Unheld.ZERO if Unheld.ZERO in before else Unheld.ALIKE
+        elif isinstance(step, AffineStep):
+            passed = [kind for kind in before if kind is Unheld.ALIKE]
+            found[step.out] = Unheld.ALIKE if passed else Unheld.ZERO
+        else:
+            found[step.out] = Unheld.ALIKE
+    return found

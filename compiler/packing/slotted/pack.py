@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Builder, Graph
+from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.ckks import PackReals, UnpackReals
+from enclair.compiler.ir.slot_layouts import Rotated, Skewed, Slotted
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType, RealSlotsType
 from enclair.compiler.ir.verify import verify
-from enclair.compiler.packing.slotted.diagonals import Source
+from enclair.compiler.packing.slotted.client_copies import best_copies, with_copies
 from enclair.compiler.packing.slotted.emit import Emitter, upload_name
 from enclair.compiler.packing.slotted.linear_ops import shape_of
 from enclair.compiler.packing.slotted.memory import Memory, check_memory, estimate_memory
@@ -28,12 +30,14 @@ class PackingOptions:
     Args:
         width: states that the search keeps after each step.
         skews: whether clients may encode skewed copies.
+        copies: whether clients may send rotated copies, where ``costs.client`` makes that worth it.
         max_rotation_keys: further rotations are composed of those that have keys.
         max_ram: bytes of encoded plaintexts and rotation keys; fewer keys are made where they would not fit.
     """
 
     width: int = 12
     skews: bool = True
+    copies: bool = True
     max_rotation_keys: int | None = None
     max_ram: int | None = None
 
@@ -55,7 +59,7 @@ class Packed:
     prologue: Graph
     server: Graph
     client: Graph
-    layouts: Mapping[str, Source] = field(repr=False)
+    layouts: Mapping[str, Layout] = field(repr=False)
     rotations: tuple[int, ...]
     memory: Memory
     milliseconds: float
@@ -77,12 +81,26 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
     search = Search(steps, inputs, outputs, slots, costs or RotationCosts(), images, options.width, options.skews)
     chosen = search.run()
     emitter = Emitter(search, chosen, Builder("server", list(regions.shapes)))
-    server = _limited(emitter.run(tuple(inputs), outputs), options)
+    server = emitter.run(tuple(inputs), outputs)
+    layouts: dict[str, Layout] = {name: value.layout for name, value in emitter.values.items()}
+    server, saved = _with_client_copies(server, layouts, search) if options.copies else (server, 0.0)
+    server = _limited(server, options)
     verify(server, Stage.PACKED)
-    prologue, client = _prologue(graph, chosen.layouts), _client(graph, server, chosen.layouts)
-    layouts = {name: value.layout for name, value in emitter.values.items()}
+    prologue, client = _prologue(graph, layouts), _client(graph, server, layouts)
     rotations = tuple(sorted(rotation_uses(server)))
-    return Packed(prologue, server, client, layouts, rotations, estimate_memory(server), chosen.milliseconds)
+    return Packed(prologue, server, client, layouts, rotations, estimate_memory(server), chosen.milliseconds - saved)
+
+
+def _with_client_copies(server: Graph, layouts: dict[str, Layout], search: Search) -> tuple[Graph, float]:
+    """Rotated copies of inputs where the client's are cheaper; what they save. Changes the inputs' layouts."""
+    total = 0.0
+    for name in search.inputs:
+        value, layout = next(v for v in server.inputs if v.name == upload_name(name)), layouts[name]
+        costs = search.costs.at(2 * search.slots, search.limits.get(name, 0) + 1)
+        if isinstance(layout, Slotted | Skewed) and (copies := best_copies(server, value, costs)) is not None:
+            server, total = with_copies(server, value, copies), total + copies.saved
+            layouts[name] = Rotated(layout, copies.steps)
+    return server, total
 
 
 def _limited(server: Graph, options: PackingOptions) -> Graph:
@@ -112,7 +130,7 @@ def candidates(
     yield from sorted(found, key=lambda pair: pair[1].milliseconds)
 
 
-def _prologue(graph: Graph, layouts: Mapping[str, Source]) -> Graph:
+def _prologue(graph: Graph, layouts: Mapping[str, Layout]) -> Graph:
     builder = Builder("client0")
     inputs = [builder.input(value.name, value.type) for value in graph.inputs]
     packed = [builder.add(PackReals(layouts[v.name]), v, name=upload_name(v.name)) for v in inputs]
@@ -121,7 +139,7 @@ def _prologue(graph: Graph, layouts: Mapping[str, Source]) -> Graph:
     return made
 
 
-def _client(graph: Graph, server: Graph, layouts: Mapping[str, Source]) -> Graph:
+def _client(graph: Graph, server: Graph, layouts: Mapping[str, Layout]) -> Graph:
     builder = Builder("client1")
     outputs = []
     for value, cipher in zip(graph.outputs, server.outputs, strict=True):

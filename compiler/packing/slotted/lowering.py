@@ -12,8 +12,9 @@ from math import prod
 import numpy as np
 
 from enclair.compiler.ir.slot_layouts import Slotted
-from enclair.compiler.packing.slotted.diagonals import Keys, Numbers, Source, Transform, periods
+from enclair.compiler.packing.slotted.diagonals import Keys, Transform
 from enclair.compiler.packing.slotted.maps import LinearMap
+from enclair.compiler.packing.slotted.periods import Numbers, Source, periods
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts, Steps, choose_baby_steps
 
 

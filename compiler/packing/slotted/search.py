@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.slot_layouts import Skewed, Slotted
-from enclair.compiler.packing.slotted.depths import arguments, depths
-from enclair.compiler.packing.slotted.diagonals import Source
+from enclair.compiler.packing.slotted.depths import depths
 from enclair.compiler.packing.slotted.lowering import Lowered, Lowerings, Unheld
 from enclair.compiler.packing.slotted.maps import LinearMap, Shape, identity_map
+from enclair.compiler.packing.slotted.periods import Source
 from enclair.compiler.packing.slotted.placements import (
     Grid,
     fresh_grids,
@@ -32,8 +32,8 @@ from enclair.compiler.packing.slotted.product_sums import (
     stacked_layouts,
     summed_layout,
 )
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
+from enclair.compiler.packing.slotted.steps import AffineStep, PolynomialStep, ProductStep, Step, WindowStep, arguments
 from enclair.compiler.packing.slotted.window_sums import window_sums
 
 Layouts: TypeAlias = dict[str, Source]

@@ -181,7 +181,7 @@ class Emitter:
             unheld = value.unheld * lowered.multiplicity if lowered.transform is None else 0.0
             operands.append(Emitted(moved, common, unheld))
         made = self.builder.add(MultiplyCiphers(), operands[0].cipher, operands[1].cipher, origin=step.origin)
-        summed = self.search.summed(common, step)
+        summed = self.search.layouts.summed(common, step)
         if summed is None:
             raise TypeError(f"{step.out} cannot be summed in {common}")
         made = self._rotated_sums(self._over_ciphers(made, summed.ciphers), summed.rotations)

@@ -15,7 +15,7 @@ from enclair.compiler.ir.graph import Graph, Value
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
-from enclair.compiler.ir.ops.linear import ConvTranspose, MatMul
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
 from enclair.compiler.ir.ops.shape import (
     Concat,
@@ -28,6 +28,7 @@ from enclair.compiler.ir.ops.shape import (
     SpaceToDepth,
     Transpose,
 )
+from enclair.compiler.ir.types import RealSlotsType
 from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, candidates, pack
 
 FEW = PackingOptions(width=3)
@@ -90,6 +91,24 @@ def test_channels_over_ciphertexts_and_images_over_ciphertexts() -> None:
         net = Network("cnn")
         x = net.cubic(net.conv(net.input(1, 2, 12, 12), 5))
         check_packed(net.build(net.conv(x, 3)), partial(pack, slots=slots, options=FEW))
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_signals_and_volumes(rank: int) -> None:
+    net = Network("rank")
+    x = net.cubic(net.input(1, 2, *(5,) * rank))
+    op = Conv((2,) * rank, (1,) * 2 * rank, (1,) * rank, 1)
+    x = net.builder.add(op, x, net.constant(3, 2, *(3,) * rank))
+    check_packed(net.build(net.dense(net.flat(net.cubic(x)), 4)), partial(pack, slots=512, options=FEW))
+
+
+def test_a_batch_shares_ciphertexts() -> None:
+    one, many = (pack(mlp(60, 32, 10, batch=batch), 4096).rotations for batch in (1, 16))
+    assert len(many) <= len(one) + 8
+    net = Network("batch")
+    x = net.square(net.conv(net.input(4, 1, 8, 8), 3, stride=2))
+    packed = check_packed(net.build(net.dense(net.flat(x), 5)), partial(pack, slots=1024, options=FEW))
+    assert packed.prologue.outputs[0].type == RealSlotsType(1, 1024)
 
 
 OPS = {

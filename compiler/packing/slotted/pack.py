@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from enclair.compiler.errors import PackingError
+from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Builder, Graph
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.ckks import PackReals, UnpackReals
@@ -70,17 +70,19 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
 
     Raises:
         PackingError: an op has no packed form, or a value none in ciphertexts of so many slots.
-        CompileError: the limits on keys or memory cannot be kept.
+        CompileError: the limits on keys or memory cannot be kept, or the model uses a name that ciphertexts get.
     """
     options = options or PackingOptions()
     regions = Regions(graph)
     steps = regions.run()
     inputs = {value.name: shape_of(value) for value in graph.inputs}
+    _check_names(graph)
     outputs = tuple(value.name for value in graph.outputs)
     images = frozenset(regions.images)
     search = Search(steps, inputs, outputs, slots, costs or RotationCosts(), images, options.width, options.skews)
     chosen = search.run()
-    emitter = Emitter(search, chosen, Builder("server", list(regions.shapes)))
+    names = {value.name for value in graph.values()} | set(regions.shapes)
+    emitter = Emitter(search, chosen, Builder("server", names))
     server = emitter.run(tuple(inputs), outputs)
     layouts: dict[str, Layout] = {name: value.layout for name, value in emitter.values.items()}
     server, saved = _with_client_copies(server, layouts, search) if options.copies else (server, 0.0)
@@ -89,6 +91,15 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
     prologue, client = _prologue(graph, layouts), _client(graph, server, layouts)
     rotations = tuple(sorted(rotation_uses(server)))
     return Packed(prologue, server, client, layouts, rotations, estimate_memory(server), chosen.milliseconds - saved)
+
+
+def _check_names(graph: Graph) -> None:
+    """Refuse a value under a name that the ciphertexts of an input get."""
+    uploads = {upload_name(value.name) for value in graph.inputs}
+    if clash := sorted(uploads & {value.name for value in graph.values()}):
+        raise CompileError(
+            f"the model has values called {', '.join(clash)}, as ciphertexts of other values are: rename them"
+        )
 
 
 def _with_client_copies(server: Graph, layouts: dict[str, Layout], search: Search) -> tuple[Graph, float]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.packed_models import SHIFTED, Network, check_packed, mlp, shape
 
-from enclair.compiler.errors import PackingError
+from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Graph, Value
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform
@@ -172,6 +172,16 @@ def test_a_nonlinear_op_is_refused_by_name() -> None:
     x = net.builder.add(Relu(), net.input(1, 4))
     with pytest.raises(PackingError, match="Relu has no form on CKKS slots: approximate it by polynomials first"):
         pack(net.build(x), 16)
+
+
+def test_names_of_ciphertexts_are_free() -> None:
+    net = Network("names")
+    x, y = net.input(1, 4), net.input(1, 4, name="x.up")
+    with pytest.raises(CompileError, match=r"the model has values called x\.up, as ciphertexts of other values are"):
+        pack(net.build(net.sum(x, y)), 16)
+    net = Network("names")
+    x = net.builder.add(Neg(), net.input(1, 4, name="select"), name="addciphers")
+    check_packed(net.build(net.cubic(net.sum(x, net.square(x)))), partial(pack, slots=16))
 
 
 def test_candidates_come_cheapest_first() -> None:

@@ -5,10 +5,11 @@ python benchmarks/full.py [--only NAME ...] [--inputs N] [--threads N ...] [--qu
 
 Programs are compiled once, each in a process of its own, whose peak memory is that of compiling. Then every input runs
 once on each number of cores, in processes of their own; seconds are medians. Precision is -log2 of the gap to the float
-model in onnxruntime. Rotations are counted: hoisted ones share a decomposition of their ciphertext, full ones do not.
-Beside them stands what the program's operations would take with OpenFHE's own evaluation: medians of each operation at
-each level that occurs, one thread, times how often it occurs. --peer-python names a Python in which Orion is installed
-(CPython 3.10, pip install orion-fhe==1.0.2): it runs the same networks, weights and inputs by peers/orion_bench.py.
+model in onnxruntime; the gaps between the four executions stand beside their bounds, of one input. Rotations are
+counted: hoisted ones share a decomposition of their ciphertext, full ones do not. Beside them stands what the program's
+operations would take with OpenFHE's own evaluation: medians of each operation at each level that occurs, one thread,
+times how often it occurs. --peer-python names a Python in which Orion is installed (CPython 3.10, pip install
+orion-fhe==1.0.2): it runs the same networks, weights and inputs by peers/orion_bench.py.
 """
 
 import argparse
@@ -88,6 +89,7 @@ def measure_model(name: str, options: argparse.Namespace, programs: Path) -> dic
         "title": TITLES[name],
         "program": facts,
         "runs": runs,
+        "gaps": said(f"{name}: verifying", apart, sessions.gaps, folder, backend),
         "met": all(run["precision"]["largest_error"] <= facts["tolerance"] for run in runs.values()),
         "openfhe": said(f"{name}: OpenFHE", apart, openfhe_ckks.limit, folder) if options.mode == "full" else None,
         "orion": peers(name, folder, options),

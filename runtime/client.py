@@ -25,6 +25,7 @@ from enclair.runtime.protocol import (
     read_message,
     registration_envelope,
     seal,
+    sealed,
 )
 from enclair.runtime.stopwatch import Stopwatch
 
@@ -66,9 +67,13 @@ class Client:
 
     def registration(self) -> bytes:
         """The message that gives the server the public key, and the evaluation keys that it needs."""
+        return b"".join(self.registration_pieces())
+
+    def registration_pieces(self) -> tuple[Payload, ...]:
+        """The same message in pieces: with evaluation keys it may be large."""
         program = self.program
         envelope = registration_envelope(self._digests[0], program.parameters, self._keys.key_id, program.keys)
-        return seal(envelope, self._keys.public_key())
+        return sealed(envelope, self._keys.public_key())
 
     def start(self, inputs: Mapping[str, Array], *, clip: bool = False) -> ClientState:
         """Begin a session: check the inputs, compute what comes before the first upload.

@@ -17,6 +17,7 @@ from enum import IntEnum
 
 from enclair.compiler.ckks_parameters import CkksParameters, Parameters
 from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
+from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import (
     Altered,
     MessageError,
@@ -91,8 +92,13 @@ def new_session() -> str:
     return os.urandom(16).hex()
 
 
-def seal(envelope: Envelope, payload: bytes | bytearray | memoryview) -> bytes:
+def seal(envelope: Envelope, payload: Payload) -> bytes:
     """The message."""
+    return b"".join(sealed(envelope, payload))
+
+
+def sealed(envelope: Envelope, payload: Payload) -> tuple[bytes, Payload, bytes]:
+    """The message in pieces, for payloads that are better not copied."""
     header = _HEADER.pack(
         MAGIC,
         VERSION,
@@ -107,7 +113,7 @@ def seal(envelope: Envelope, payload: bytes | bytearray | memoryview) -> bytes:
     )
     digest = hashlib.sha256(header)
     digest.update(payload)
-    return b"".join((header, payload, digest.digest()))
+    return header, payload, digest.digest()
 
 
 def registration_envelope(program: str, parameters: Parameters, key_id: str, needs: KeyNeeds = NO_KEYS) -> Envelope:

@@ -39,14 +39,15 @@ from enclair.compiler.passes.lower_averages import LowerAverages
 from enclair.compiler.passes.lower_clips import LowerClips
 from enclair.compiler.passes.lower_maxima import LowerMaxima
 from enclair.compiler.passes.lower_normalisations import LowerNormalisations, Shift
+from enclair.compiler.passes.lower_pads import LowerPads
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.planner.sides import MOVES, SUMS
 
 LOWER = (
-    FoldConstants(), LowerMaxima(), LowerQuotients(), LowerToAffine(), LowerAverages(), FoldProducts(), FoldAffine(),
-    FoldConstants(),
+    FoldConstants(), LowerPads(), LowerMaxima(), LowerQuotients(), LowerToAffine(), LowerAverages(), FoldProducts(),
+    FoldAffine(), FoldConstants(),
 )  # fmt: skip
 """After LowerNormalisations: exact rewrites, until what is left is sums, products and functions of one element."""
 FINISH = (FoldPrescale(), FoldAffine(), FoldConstants())
@@ -57,7 +58,7 @@ SAFETY = 2.0
 FEW_SAMPLES = 4
 """Samples on which candidates are compared. The one that is taken is measured on all; where it fails is added."""
 MOST_ATTEMPTS = 10
-MOST_BUDGET = 8.0
+MOST_BUDGET = 4.0
 """Certified errors may sum up to this many tolerances, as they hardly ever align; the measured gap may not."""
 LEAST_STEP = 1.3
 """Ratio of a sum of errors that fails to one that holds at which the search ends."""

@@ -46,7 +46,10 @@ def share_out(places: Sequence[Place], tolerance: float, spent: float = 1.0) -> 
 
 def smallest_tolerance(places: Sequence[Place]) -> tuple[float, str]:
     """The tolerance that the best fits reach, and the place that takes the most of it."""
-    best = {place.name: place.sensitivity * min(o.error for o in _options(place, 0.0)) for place in places}
+    best = {
+        place.name: place.sensitivity * min((fit.error for fit in _options(place, 0.0)), default=inf)
+        for place in places
+    }
     return sum(best.values()), max(best, key=lambda name: best[name], default="")
 
 
@@ -55,7 +58,9 @@ def _options(place: Place, negligible: float) -> list[Fit]:
     found: list[Fit] = []
     for levels in range(1, MOST_LEVELS + 1):
         fit = best_at(place.op, place.domain.low, place.domain.high, levels)
-        if fit is None or (found and fit.error >= found[-1].error * 0.99):
+        if fit is None:
+            continue
+        if found and fit.error >= found[-1].error * 0.99:
             if levels <= ONE_POLYNOMIAL and not has_corners(place.op):
                 break  # what is left is rounding
             continue

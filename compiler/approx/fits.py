@@ -2,7 +2,7 @@
 
 A fit is chosen by its levels first and its products second. By levels alone one minimax polynomial is never beaten:
 everything that takes d levels is a polynomial of degree 2^d - 1 at most. The other methods take fewer products, and
-reach errors for which one polynomial would need a degree beyond 511.
+reach errors for which one polynomial would need a degree beyond 1023.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache, partial
-from math import ceil, inf, isfinite, prod
+from math import ceil, inf, isfinite, prod, sqrt
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -19,25 +19,27 @@ from typing_extensions import assert_never
 
 from enclair.compiler.approx.certificates import Approximant, certified_error
 from enclair.compiler.approx.composite import TABLE, composed_rounding, sign
-from enclair.compiler.approx.functions import FACTS, Facts, evaluate, pieces
+from enclair.compiler.approx.functions import FACTS, Facts, evaluate, has_corners
 from enclair.compiler.approx.remez import Parity, minimax
-from enclair.compiler.approx.series import Reals, Series, products_of
+from enclair.compiler.approx.series import ROUNDING, Reals, Series, products_of
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.ops.activations import Exp
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Pow, Reciprocal
 
 MOST_LEVELS = 18
-ONE_POLYNOMIAL = 9
-"""Levels of the largest single polynomial: degree 511."""
+ONE_POLYNOMIAL = 10
+"""Levels of the largest single polynomial: degree 1023."""
 NEARLY_SYMMETRIC = 0.7
 """Ratio of an interval's ends from which it is made symmetric without a look at the alternative."""
 COARSENESS = 16
 """Intervals of homogeneous functions are widened to sixteenths of their larger end, so that fits are shared."""
 SMALLEST_WEIGHT = 0.01
 """Of errors of exp before squaring: where the result is tiny the polynomial must stay small too."""
-SMALL_STARTS = (2, 3, 4, 5)
+STARTS = range(2, ONE_POLYNOMIAL + 1)
 """Levels of the polynomial that an iteration starts from."""
+MOST_SQUARINGS, MOST_GOLDSCHMIDT = 8, 5
+"""More steps cost more precision than they gain."""
 
 
 class Method(Enum):
@@ -316,13 +318,25 @@ def degrees_by_products(levels: int, parity: Parity = Parity.ALL) -> tuple[int, 
 def _least(make: Callable[[int], Fit], degrees: tuple[int, ...], error: float) -> Iterator[Fit]:
     """The certified fit of the smallest degree whose error is small enough; nothing when the largest is not."""
     if not degrees or _measured(make(degrees[-1])) > error:
-        return
-    below, good = -1, len(degrees) - 1
+        return  # not even the largest will do
+    below, good = _bracket(make, degrees, error)
     while good - below > 1:
         middle = (below + good) // 2
         below, good = (below, middle) if _measured(make(degrees[middle])) <= error else (middle, good)
     fits = (certified(make(degree)) for degree in degrees[good : good + 2])
     yield from (fit for fit in fits if fit.error <= error)
+
+
+def _bracket(make: Callable[[int], Fit], degrees: tuple[int, ...], error: float) -> tuple[int, int]:
+    """Positions of a degree that is too small and of one that is not. Errors at corners fall as 1 / degree."""
+    top = make(degrees[-1])
+    if not has_corners(top.op):
+        return -1, len(degrees) - 1
+    wanted = degrees[-1] * _measured(top) / error
+    guess = next(at for at, degree in enumerate(degrees) if degree >= wanted)
+    if _measured(make(degrees[guess])) > error:
+        return guess, len(degrees) - 1
+    return max(-1, guess - 2), guess
 
 
 def _measured(fit: Fit) -> float:
@@ -349,13 +363,13 @@ def _parities(op: Op, low: float, high: float, levels: int) -> tuple[Parity, ...
 
 def _iterations(op: Op, levels: int) -> Iterator[tuple[Iteration, int, int]]:
     """The iterations that end at these levels: how to make them, the levels they start from, their steps."""
-    for start in SMALL_STARTS:
+    for start in STARTS:
         left = levels - start
-        if isinstance(op, Exp) and left >= 1:
+        if isinstance(op, Exp) and 1 <= left <= MOST_SQUARINGS:
             yield squaring, start, left
-        elif isinstance(op, Reciprocal) and left >= 3:
+        elif isinstance(op, Reciprocal) and 2 <= left - 1 <= MOST_GOLDSCHMIDT:
             yield goldschmidt, start, left - 1
-        elif isinstance(op, Pow) and op.exponent == -0.5 and left >= 3 and left % 3 == 0:
+        elif isinstance(op, Pow) and op.exponent == -0.5 and left in (3, 6):
             yield newton, start, left // 3
 
 
@@ -432,18 +446,28 @@ def newton(op: Op, low: float, high: float, degree: int, steps: int) -> Fit:
 def certified(fit: Fit) -> Fit:
     """The fit with its certified error; infinite where values overflow."""
     with np.errstate(all="ignore"):
-        size = max(1.0, float(np.abs(fit(np.array([fit.low, fit.high]))).max()))
-        rounding = (
-            composed_rounding(fit.stages) * max(abs(fit.low), abs(fit.high))
-            if len(fit.stages) > 1
-            else (fit.stages[0].rounding())
-        )
-        rounding *= 1.0 if fit.method in (Method.MINIMAX, Method.COMPOSITE) else size * 4.0**fit.steps
-        error = certified_error(fit.op, Approximant(fit, fit.degree, rounding), fit.low, fit.high)
+        error = certified_error(fit.op, Approximant(fit, fit.degree, _rounding(fit)), fit.low, fit.high)
     return replace(fit, error=error if isfinite(error) else inf)
 
 
-def exact_degree(op: Op, low: float, high: float) -> int | None:
-    """The degree of the function on the interval when it is a polynomial there; None when it is not."""
-    only, *others = pieces(op, low, high)
-    return None if others or only.magnitude is not None else only.degree
+def _rounding(fit: Fit) -> float:
+    """Bound on what rounding adds to the result: that of the polynomials, as what comes after magnifies it.
+
+    (y + d)^(2^k) is off by 2^k d times the result over y. Of relative errors e a step of Goldschmidt makes e^2, one of
+    Newton (3 e^2 + e^3) / 2: their slopes are at most 2 and 5 where |e| <= 1.
+    """
+    start, far = fit.stages[0].rounding(), max(abs(fit.low), abs(fit.high))
+    match fit.method:
+        case Method.MINIMAX:
+            return start
+        case Method.COMPOSITE:
+            return far * composed_rounding(fit.stages)
+        case Method.SQUARING:
+            size = max(1.0, float(np.abs(fit(np.array([fit.low, fit.high]))).max()))
+            return (1 << fit.steps) * size * (start + 2 * ROUNDING)
+        case Method.GOLDSCHMIDT:
+            return (1 << fit.steps) * (start + 8 * ROUNDING / far)
+        case Method.NEWTON:
+            return float(5**fit.steps) * ((1 << fit.steps) * start + 8 * ROUNDING / sqrt(far))
+        case _:
+            assert_never(fit.method)

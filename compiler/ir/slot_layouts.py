@@ -105,7 +105,7 @@ class Slotted:
     def positions(self) -> Positions:
         """Ciphertext and slot (before the modulus) of every element in flat order."""
         groups = self.along((prod(self.shape),))
-        if groups is None:
+        if groups is None or groups[0][0].size != prod(self.shape):
             raise ValueError(f"the axes {self.axes} do not enumerate a tensor of shape {self.shape}")
         return groups[0]
 

@@ -16,7 +16,7 @@ class FoldProducts:
     """Until nothing changes; the inner value has no readers but such products.
 
     MatMul() (Add() %x b) w      ->  Add() (MatMul() %x w) (b w)
-    MatMul() (MatMul() %x v) w   ->  MatMul() %x (v w)              when v w has no more elements than w
+    MatMul() (MatMul() %x v) w   ->  MatMul() %x (v w)              when v w has no more elements than both
     """
 
     produces: ClassVar[Stage] = Stage.TENSOR
@@ -68,7 +68,7 @@ def _folded(graph: Rewriter, node: Node, inner: Node, x: Value, weights: Value) 
         product = graph.add(MatMul(), x, weights, origin=node.origin)
         addend = graph.constant(f"{node.out.name}.offset", c @ w)
         return graph.add(Add(), product, addend, name=node.out.name, origin=node.origin)
-    if isinstance(inner.op, MatMul) and c.ndim == 2 and c.shape[0] <= c.shape[1]:
+    if isinstance(inner.op, MatMul) and c.ndim == 2 and c.shape[0] * w.shape[1] <= c.size + w.size:
         both = graph.constant(weights.name, c @ w)
         return graph.add(MatMul(), x, both, name=node.out.name, origin=node.origin)
     return None

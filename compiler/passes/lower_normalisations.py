@@ -12,6 +12,7 @@ import numpy as np
 from enclair.compiler.ir.graph import Array, Graph, Node, Rewriter, Value, rewrite
 from enclair.compiler.ir.ops.activations import Exp, Softmax
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Reciprocal, Sub
+from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.ops.normalisation import GroupNorm, LayerNormalization
 from enclair.compiler.ir.ops.reductions import ReduceMax, ReduceSum
 from enclair.compiler.ir.ops.shape import Reshape
@@ -40,6 +41,7 @@ class LowerNormalisations:
                                  ->  %c = %x - ReduceSum(%x) / n
                                      %r = Pow(exponent=-0.5) (ReduceSum(%c %c) / n + epsilon)
                                      (%c gamma) %r + beta
+                                     %c = MatMul() %x (I - 1/n) where FoldProducts takes it into the product before
     GroupNorm(groups=g) %x ...   ->  the same on a Reshape of %x
 
     gamma goes beside what is centred and not beside the result: the way through the root is the longer one.
@@ -91,14 +93,31 @@ class LowerNormalisations:
 def _standardised(graph: Rewriter, node: Node, x: Value, axes: tuple[int, ...], epsilon: float, gamma: Array) -> Value:
     """gamma (x - mean) / sqrt(variance + epsilon)."""
     share = public_constant(graph, f"{node.out.name}.share", np.array(1 / prod(_shape(x)[axis] for axis in axes)))
-    mean = _mean(graph, node, x, axes, share)
-    centred = graph.add(Sub(), x, mean, origin=node.origin)
+    if axes == (len(_shape(x)) - 1,) and _follows_product(graph.old, node):
+        centre = np.eye(_shape(x)[-1]) - 1 / _shape(x)[-1]
+        centred = graph.add(MatMul(), x, graph.constant(f"{node.out.name}.centre", centre), origin=node.origin)
+    else:
+        centred = graph.add(Sub(), x, _mean(graph, node, x, axes, share), origin=node.origin)
     variance = _mean(graph, node, graph.add(Mul(), centred, centred, origin=node.origin), axes, share)
     floor = graph.constant(f"{node.out.name}.epsilon", np.array(epsilon))
     root = graph.add(Pow(-0.5), graph.add(Add(), variance, floor, origin=node.origin), origin=node.origin)
     if not (gamma == 1).all():
         centred = graph.add(Mul(), centred, graph.constant(f"{node.out.name}.gamma", gamma), origin=node.origin)
     return graph.add(Mul(), centred, root, origin=node.origin)
+
+
+def _follows_product(graph: Graph, node: Node) -> bool:
+    """Whether the node alone reads a product with a constant matrix, perhaps with a bias."""
+    producers, readers = graph.producers(), graph.consumers()
+    name = node.args[0].name
+    while (made_by := producers.get(name)) is not None and len(readers[name]) == 1:
+        constant = len(made_by.args) == 2 and graph.is_constant(made_by.args[1])
+        if isinstance(made_by.op, MatMul):
+            return constant and graph.constant(made_by.args[1]).ndim == 2 and made_by.out not in graph.outputs
+        if not (isinstance(made_by.op, Add) and constant) or made_by.out in graph.outputs:
+            return False
+        name = made_by.args[0].name
+    return False
 
 
 def _mean(graph: Rewriter, node: Node, x: Value, axes: tuple[int, ...], share: Value) -> Value:

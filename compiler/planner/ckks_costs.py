@@ -12,11 +12,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from math import ceil, log2
+from math import ceil, log2, prod
 
 import numpy as np
 
-from enclair.compiler.ckks_parameters import CkksParameters, digit_bits
+from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.graph import Graph, Node, Value
 from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.ckks import (
@@ -35,6 +35,12 @@ SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
 """Ops that take ciphertexts modulo Q P as they are, when all are."""
 SERVER_SPECIAL_BITS = 50
 """The server's special primes are below 2^50, so that float64 holds their residues."""
+NARROW_BITS = 31
+"""Where all primes are below 2^31, keys and plaintexts take half the memory."""
+NARROW_KEY, NARROW_PLAIN = 0.6, 0.9
+"""What products with them then cost, in those with wide ones."""
+KEY_MARGIN_BITS = 5
+"""OpenFHE's P is so many bits longer than a merged digit."""
 SPECIAL_MARGIN_BITS = 8
 """Their product is so many bits longer than a digit."""
 
@@ -99,10 +105,17 @@ class RingWork:
     Args:
         digit_size: primes in a digit.
         special: the server's special primes.
+        narrow: whether all primes are below 2^31.
     """
 
     digit_size: int
     special: int
+    narrow: bool = False
+
+    def rotation_work(self, limbs: int) -> float:
+        """Of a rotation, in transforms; the server merges digits by it."""
+        digits = self.digits(limbs)
+        return (limbs + self.special) * (digits * (1.5 if self.narrow else 2.0) + 2)
 
     def digits(self, limbs: int) -> int:
         """Digits of a ciphertext of so many primes."""
@@ -116,7 +129,8 @@ class RingWork:
 
     def inner_product(self, limbs: int) -> Work:
         """Digits times a key."""
-        return Work(key_products=self.digits(limbs) * (limbs + self.special))
+        products = self.digits(limbs) * (limbs + self.special)
+        return Work(key_products=products * (NARROW_KEY if self.narrow else 1.0))
 
     def mod_down(self, limbs: int) -> Work:
         """One polynomial divided by P."""
@@ -132,6 +146,10 @@ class RingWork:
             return self.mod_down(limbs).times(2)
         return Work(transforms=2 * limbs, products=limbs / 4)
 
+    def plain_products(self, rows: int) -> Work:
+        """A product with a plaintext that is kept, added to a sum."""
+        return Work(products=rows * (NARROW_PLAIN if self.narrow else 1.0))
+
     def is_extended(self, steps: TransformSteps, limbs: int) -> bool:
         """Whether the sums of a linear transform are modulo Q P: where that saves divisions of its inputs."""
         wide = limbs + self.special
@@ -145,7 +163,7 @@ class RingWork:
             self.decompose(limbs).times(steps.turned + steps.giants)
             + self.inner_product(limbs).times(steps.babies + steps.giants)
             + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
-            + Work(products=steps.products * (limbs + self.special * extended))
+            + self.plain_products(limbs + self.special * extended).times(steps.products)
         )
 
 
@@ -154,9 +172,20 @@ USUAL = RingWork(digit_size=2, special=2)
 
 
 def ring_work(parameters: CkksParameters) -> RingWork:
-    """The work of operations under parameters."""
-    special = ceil((max(digit_bits(parameters)) + SPECIAL_MARGIN_BITS) / SERVER_SPECIAL_BITS)
-    return RingWork(parameters.digit_size, special)
+    """The work of operations under parameters; the server merges digits of OpenFHE's where P allows it."""
+    primes, size = parameters.primes, parameters.digit_size
+    narrow = max(primes) < 2**NARROW_BITS
+    whole = log2(prod(parameters.special_primes))
+    choices = [_ring_work(primes, size * merged, narrow=narrow) for merged in range(1, parameters.digits + 1)]
+    allowed = [ring for ring, bits in choices if ring == choices[0][0] or bits + KEY_MARGIN_BITS <= whole]
+    return min(allowed, key=lambda ring: ring.rotation_work(len(primes)))
+
+
+def _ring_work(primes: tuple[int, ...], digit_size: int, *, narrow: bool) -> tuple[RingWork, float]:
+    """The work with digits of a size, and the bits of the largest of them."""
+    bits = max(log2(prod(primes[i : i + digit_size])) for i in range(0, len(primes), digit_size))
+    each = NARROW_BITS if narrow else SERVER_SPECIAL_BITS
+    return RingWork(digit_size, ceil((bits + SPECIAL_MARGIN_BITS) / each), narrow), bits
 
 
 def step_costs(costs: UnitCosts, ring_dim: int, limbs: int, ring: RingWork = USUAL) -> dict[str, float]:
@@ -166,7 +195,7 @@ def step_costs(costs: UnitCosts, ring_dim: int, limbs: int, ring: RingWork = USU
         "baby": ring.inner_product(limbs),
         "mod_down": ring.mod_down(limbs).times(2),
         "rotate": ring.key_switch(limbs) + ring.mod_down(limbs),
-        "plain": Work(products=limbs + ring.special),
+        "plain": ring.plain_products(limbs + ring.special),
         "multiply": Work(products=limbs / 2) + ring.key_switch(limbs) + ring.mod_down(limbs).times(2),
         "add": Work(products=limbs / 8),
     }

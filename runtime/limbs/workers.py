@@ -39,6 +39,15 @@ def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> l
     return list(_pool(cores()).map(function, items))
 
 
+def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """``parallel_map`` for work that needs no limit on threads of its own: a single item, and all on a single core, is
+    done at once in the calling thread.
+    """
+    if len(items) <= 1 or cores() == 1:
+        return [function(item) for item in items]
+    return parallel_map(function, items)
+
+
 def parallel_parts(function: Callable[[int, int], None], count: int, *, at_least: int = 1) -> None:
     """Call ``function(start, stop)`` on parts of ``range(count)``, on all cores; a part has ``at_least`` items."""
     size = max(at_least, -(-count // (4 * cores())))

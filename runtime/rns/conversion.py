@@ -13,32 +13,36 @@ from enclair.runtime.limbs.compiled import FLOAT, INT, Floats, Integers, compile
 from enclair.runtime.rns.lanes import MAGIC, centred, full, load, multiply_add, product, store
 from enclair.runtime.rns.transforms import backward, forward
 
+FEW = 6
+"""Products modulo a prime that are added up before a reduction."""
 
-@compiled(read(FLOAT, 2), read(FLOAT, 1), read(FLOAT, 2), INT, FLOAT, write(FLOAT, 1))
-def convert(scaled: Floats, inverses: Floats, factors: Floats, row: int, prime: float, out: Floats) -> None:
-    """Out (N,): coefficients modulo ``prime``, that of ``row``, from the y (sources, N) and a ``Conversion``."""
-    sources, size = scaled.shape
-    p, n, magic = full(prime), full(-1.0 / prime), full(MAGIC)
+
+@compiled(write(FLOAT, 2), read(FLOAT, 1))
+def _estimate(scaled: Floats, inverses: Floats) -> None:
+    """The last row of scaled (sources + 1, N): v, from the y in the others."""
+    sources, size, magic = inverses.size, scaled.shape[1], full(MAGIC)
+    for j in range(0, size, 8):
+        v = full(0.0)
+        for i in range(sources):
+            v = multiply_add(load(scaled, i * size + j), full(inverses[i]), v)
+        store(scaled, sources * size + j, (v + magic) - magic)
+
+
+@compiled(read(FLOAT, 2), INT, read(FLOAT, 2), INT, FLOAT, write(FLOAT, 1))
+def _convert(scaled: Floats, sources: int, factors: Floats, row: int, prime: float, out: Floats) -> None:
+    """Out (N,): coefficients modulo ``prime``, that of ``row``, from the y and v (sources + 1, N)."""
+    size, p, n = scaled.shape[1], full(prime), full(-1.0 / prime)
     if sources == 1:
         for j in range(0, size, 8):
             store(out, j, centred(load(scaled, j), p, n))
-    elif sources == 2:
-        i0, i1, whole = full(inverses[0]), full(inverses[1]), full(-factors[2, row])
-        f0, f1 = full(factors[0, row]), full(factors[1, row])
-        for j in range(0, size, 8):
-            y0, y1 = load(scaled, j), load(scaled, size + j)
-            v = (multiply_add(y0, i0, y1 * i1) + magic) - magic
-            total = product(y0, f0, p, n) + product(y1, f1, p, n) + product(v, whole, p, n)
-            store(out, j, centred(total, p, n))
     else:
         for j in range(0, size, 8):
-            v = full(0.0)
+            total = product(load(scaled, sources * size + j), full(-factors[sources, row]), p, n)
             for i in range(sources):
-                v = multiply_add(load(scaled, i * size + j), full(inverses[i]), v)
-            total = product((v + magic) - magic, full(-factors[sources, row]), p, n)
-            for i in range(sources):
-                total = centred(total + product(load(scaled, i * size + j), full(factors[i, row]), p, n), p, n)
-            store(out, j, total)
+                total = total + product(load(scaled, i * size + j), full(factors[i, row]), p, n)
+                if i % FEW == FEW - 1:
+                    total = centred(total, p, n)
+            store(out, j, centred(total, p, n))
 
 
 @compiled(
@@ -70,18 +74,19 @@ def raise_digit(
         factors: likewise.
         tables: of the ring.
         moduli: of the ring.
-        scaled: (sources, N) to work in.
+        scaled: (sources + 1, N) to work in.
         out: (len(rows), N) values.
     """
     for i in range(begin, end):
         scaled[i - begin] = x[i]
         backward(scaled[i - begin], tables[i], scales[i - begin], moduli[i])
+    _estimate(scaled, inverses)
     for k in range(rows.size):
         row = rows[k]
         if begin <= row < end:
             out[k] = x[row]
         else:
-            convert(scaled, inverses, factors, row, moduli[row], out[k])
+            _convert(scaled, scales.size, factors, row, moduli[row], out[k])
             forward(out[k], tables[row], moduli[row])
 
 
@@ -112,7 +117,7 @@ def divide(
         quotients: likewise.
         tables: of the ring.
         moduli: of the ring.
-        scaled: (sources, N) to work in.
+        scaled: (sources + 1, N) to work in.
         out: (rows that are kept, N) values.
     """
     kept, size = out.shape
@@ -120,10 +125,11 @@ def divide(
         row = rows[kept + i]
         scaled[i] = x[kept + i]
         backward(scaled[i], tables[row], scales[i], moduli[row])
+    _estimate(scaled, inverses)
     for k in range(kept):
         row = rows[k]
         p, n, factor = full(moduli[row]), full(-1.0 / moduli[row]), full(quotients[row])
-        convert(scaled, inverses, factors, row, moduli[row], out[k])
+        _convert(scaled, scales.size, factors, row, moduli[row], out[k])
         forward(out[k], tables[row], moduli[row])
         for j in range(k * size, (k + 1) * size, 8):
             store(out, j, centred(product(load(x, j) - load(out, j), factor, p, n), p, n))
@@ -131,4 +137,4 @@ def divide(
 
 def scratch(sources: int, ring_dim: int) -> Floats:
     """What ``raise_digit`` and ``divide`` work in."""
-    return np.empty((sources, ring_dim))
+    return np.empty((sources + 1, ring_dim))

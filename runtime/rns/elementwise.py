@@ -10,14 +10,11 @@ from numba import types
 from numpy.typing import NDArray
 
 from enclair.runtime.limbs.compiled import BIT, FLOAT, INT, WORD, Floats, Integers, Word, Words, compiled, read, write
-from enclair.runtime.rns.lanes import centred, compiled_for_both, full, gather, load, product, store
+from enclair.runtime.rns.lanes import centred, full, gather, load, product, store
 
 Places = NDArray[np.int32]
 Kept = NDArray[np.float64 | np.int32]
 """Residues that are kept for long: int32 where all primes are below 2^31."""
-
-CHUNK = 512
-"""Values of a row that are summed together, in the nearest cache."""
 
 
 @compiled(read(FLOAT, 3), read(FLOAT, 3), read(FLOAT, 1), BIT, write(FLOAT, 3))
@@ -78,69 +75,6 @@ def permute(x: Floats, places: Places, out: Floats) -> None:
     for row in range(rows):
         for j in range(0, size, 8):
             store(out, row * size + j, gather(x, row * size, places, j))
-
-
-@compiled_for_both(
-    lambda kept: (read(FLOAT, 4), read(kept, 3), read(INT, 1), read(INT, 1), read(FLOAT, 1), INT, INT, write(FLOAT, 3))
-)
-def sum_products(
-    x: Floats, factors: Kept, cols: Integers, which: Integers, moduli: Floats, first: int, last: int, out: Floats
-) -> None:
-    """out[:, first:last] = sum_t x[cols[t]] factors[which[t]].
-
-    Args:
-        x: (count, 2, rows, N).
-        factors: (distinct, rows, N).
-        cols: (terms,).
-        which: (terms,).
-        moduli: (rows,).
-        first: row of the first sums.
-        last: row after those.
-        out: (2, rows, N).
-    """
-    _, _, rows, size = x.shape
-    chunk = min(CHUNK, size)
-    sums = np.empty(2 * chunk)
-    for row in range(first, last):
-        p, n = full(moduli[row]), full(-1.0 / moduli[row])
-        for start in range(row * size, (row + 1) * size, chunk):
-            sums[:] = 0.0
-            for t in range(cols.size):
-                begin, other = cols[t] * 2 * rows * size + start, which[t] * rows * size + start
-                for j in range(0, chunk, 8):
-                    sum0, sum1, factor = load(sums, j), load(sums, chunk + j), load(factors, other + j)
-                    if t & 3 == 3:
-                        sum0, sum1 = centred(sum0, p, n), centred(sum1, p, n)
-                    store(sums, j, sum0 + product(load(x, begin + j), factor, p, n))
-                    store(sums, chunk + j, sum1 + product(load(x, begin + rows * size + j), factor, p, n))
-            for j in range(0, chunk, 8):
-                store(out, start + j, centred(load(sums, j), p, n))
-                store(out, rows * size + start + j, centred(load(sums, chunk + j), p, n))
-
-
-@compiled(read(FLOAT, 4), read(FLOAT, 2), read(INT, 1), read(INT, 1), read(FLOAT, 1), INT, INT, write(FLOAT, 3))
-def sum_multiples(
-    x: Floats, factors: Floats, cols: Integers, which: Integers, moduli: Floats, first: int, last: int, out: Floats
-) -> None:
-    """``sum_products`` for integers: factors (distinct, rows), modulo each prime."""
-    _, _, rows, size = x.shape
-    chunk = min(CHUNK, size)
-    sums = np.empty(2 * chunk)
-    for row in range(first, last):
-        p, n = full(moduli[row]), full(-1.0 / moduli[row])
-        for start in range(row * size, (row + 1) * size, chunk):
-            sums[:] = 0.0
-            for t in range(cols.size):
-                begin, factor = cols[t] * 2 * rows * size + start, full(factors[which[t], row])
-                for j in range(0, chunk, 8):
-                    sum0, sum1 = load(sums, j), load(sums, chunk + j)
-                    if t & 3 == 3:
-                        sum0, sum1 = centred(sum0, p, n), centred(sum1, p, n)
-                    store(sums, j, sum0 + product(load(x, begin + j), factor, p, n))
-                    store(sums, chunk + j, sum1 + product(load(x, begin + rows * size + j), factor, p, n))
-            for j in range(0, chunk, 8):
-                store(out, start + j, centred(load(sums, j), p, n))
-                store(out, rows * size + start + j, centred(load(sums, chunk + j), p, n))
 
 
 @compiled(read(WORD, 2), read(INT, 1), read(WORD, 1), write(FLOAT, 2))

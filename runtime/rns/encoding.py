@@ -51,6 +51,20 @@ def _tables(ring_dim: int) -> tuple[Integers, NDArray[np.complex128]]:
     return places, np.exp(-1j * np.pi / ring_dim * np.arange(half))
 
 
+def check_size(ring: Ring, coefficients: Floats) -> None:
+    """See that coefficients can be reduced modulo every prime.
+
+    Raises:
+        ValueRangeError: one is no number, or too large for float64 arithmetic modulo a prime.
+    """
+    largest, smallest = np.abs(coefficients).max(initial=0.0), float(ring.moduli.min())
+    if not largest < LARGEST_QUOTIENT * smallest:
+        raise ValueRangeError(
+            f"a plaintext's coefficients must be below 2^50 times the smallest prime, {smallest:.0f}, got"
+            f" {largest:.3g}: rescale before, or use smaller values"
+        )
+
+
 def residues(ring: Ring, coefficients: Floats, rows: Integers) -> Floats:
     """The element (len(rows), N) of real coefficients (N,), each rounded to the nearest integer.
 
@@ -58,12 +72,7 @@ def residues(ring: Ring, coefficients: Floats, rows: Integers) -> Floats:
         ValueRangeError: a coefficient that is no number, or too large for float64 arithmetic modulo a prime.
     """
     whole = np.rint(coefficients)
-    smallest = float(ring.moduli[rows].min())
-    if not np.abs(whole).max() < LARGEST_QUOTIENT * smallest:
-        raise ValueRangeError(
-            f"a plaintext's coefficients must be below 2^50 times the smallest prime, {smallest:.0f}, got"
-            f" {np.abs(whole).max():.3g}: rescale before, or use smaller values"
-        )
+    check_size(ring, whole)
     out = np.empty((rows.size, ring.ring_dim))
     for to, row in zip(out, rows.tolist(), strict=True):
         reduce_row(whole, float(ring.moduli[row]), to)

@@ -36,7 +36,7 @@ def _put(sums: Floats, start: int, block: int, places: Places, out: Floats, begi
 @compiled_for_both(
     lambda kept: (
         read(FLOAT, 4), read(kept, 4), read(INT, 1), read(FLOAT, 1), INT, INT, read(types.int32, 1),
-        read(FLOAT, 4), INT, read(FLOAT, 1), read(INT, 1), write(FLOAT, 4),
+        read(FLOAT, 4), INT, read(FLOAT, 1), read(INT, 1), INT, write(FLOAT, 4),
     )
 )  # fmt: skip
 def switch_keys(
@@ -51,6 +51,7 @@ def switch_keys(
     added: int,
     factors: Floats,
     to: Integers,
+    base: int,
     out: Floats,
 ) -> None:
     """out[to[c]] = permuted(factors * addends[c] + sum_d digits[c, d] key[d]), for rows ``first`` to ``last``.
@@ -67,8 +68,9 @@ def switch_keys(
         places: (N,) value i of a result is value places[i] of the sums; empty for none.
         addends: (ciphertexts, at least ``added``, at most rows, N).
         added: parts of them that are added.
-        factors: (rows of the addends,).
+        factors: (at least rows of the addends,).
         to: (ciphertexts,).
+        base: row of the first of ``out``.
         out: (any, 2, rows, N).
     """
     ciphertexts, count, limbs, size = digits.shape
@@ -98,5 +100,5 @@ def switch_keys(
                     store(sums, j, centred(sum0, p, n))
                     store(sums, BLOCK + j, centred(sum1, p, n))
                 for part in range(2):
-                    begin = ((to[c] * 2 + part) * limbs + r) * size
+                    begin = ((to[c] * 2 + part) * out.shape[2] + r - base) * size
                     _put(sums, part * BLOCK, b, places, out, begin, blocks[b // BLOCK])

@@ -22,7 +22,7 @@ import numpy as np
 from enclair.runtime.errors import PayloadError
 from enclair.runtime.limbs.compiled import FLOAT, INT, WORD, Floats, Word, Words, compiled, high_product, read, write
 from enclair.runtime.limbs.ntt import Transform, inverse, smallest_root, with_quotients
-from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns.elementwise import Kept, from_words
 from enclair.runtime.rns.lanes import centred, full, load, product, store
 from enclair.runtime.rns.ring import Ring, RingParameters
@@ -135,7 +135,7 @@ def bring_key(key: Words, tables: SwitchTables, name: str) -> Kept:
         digit, part = place
         out[place] = _bring(_sum_words(key[digit * merged : (digit + 1) * merged, part], tables), tables)
 
-    parallel_map(work, list(np.ndindex(own, 2)))
+    spread(work, list(np.ndindex(own, 2)))
     return out
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from enclair.runtime.limbs.compiled import Floats, Integers
+from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns import elementwise
 from enclair.runtime.rns.conversion import divide, raise_digit, scratch
 from enclair.runtime.rns.elementwise import Kept, Places
@@ -34,14 +35,16 @@ def add(x: Floats, y: Floats, primes: Floats, *, subtract: bool = False) -> Floa
 def decompose(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floats:
     """The digits (digits, rows, N) of an element (level + 1, N), modulo Q and the special primes."""
     rows, digits = ring.rows(level, extended=True), ring.digits(level)
-    out = np.empty((len(digits), rows.size, ring.ring_dim)) if out is None else out
-    work = scratch(ring.digit_size, ring.ring_dim)
-    for (begin, end), digit in zip(digits, out, strict=True):
-        c = ring.conversion(tuple(range(begin, end)))
-        raise_digit(
-            x, begin, end, rows, c.scales, c.inverses, c.factors, ring.tables, ring.moduli, work[: end - begin], digit
-        )
-    return out
+    made: Floats = np.empty((len(digits), rows.size, ring.ring_dim)) if out is None else out
+
+    def work(number: int) -> None:
+        begin, end = digits[number]
+        c, scaled, digit = ring.conversion(tuple(range(begin, end))), scratch(end - begin, ring.ring_dim), made[number]
+        tables = (c.scales, c.inverses, c.factors, ring.tables, ring.moduli)
+        raise_digit(x, begin, end, rows, *tables, scaled, digit)
+
+    spread(work, range(len(digits)))
+    return made
 
 
 def inner_products(
@@ -67,22 +70,27 @@ def inner_products(
         addends: (ciphertexts, parts, rows, N): modulo Q, or extended, and then not multiplied by P'.
         added: parts of them that are added.
         to: (ciphertexts,).
-        out: (any, 2, rows, N).
+        out: (any, 2, all rows or those of ``part``, N).
         part: of the rows that is to be made; None for all.
     """
     rows = ring.rows(level, extended=True)
     part = range(rows.size) if part is None else part
-    count = addends.shape[2]
-    factors = np.ones(count) if count == rows.size else ring.residues(ring.special_product)[:count]
-    switch_keys(digits, key, rows, ring.moduli, part.start, part.stop, places, addends, added, factors, to, out)
+    count, base = addends.shape[2], 0 if out.shape[2] == rows.size else part.start
+    factors = np.ones(count) if count == rows.size else ring.special_factors
+    switch_keys(digits, key, rows, ring.moduli, part.start, part.stop, places, addends, added, factors, to, base, out)
 
 
 def switch(ring: Ring, x: Floats, key: Kept, level: int, places: Places, addend: Floats, added: int) -> Floats:
     """The extended ciphertext (2, rows, N) that an element x (level + 1, N) makes with a key, plus P' times the first
     ``added`` parts of ``addend``, permuted.
     """
-    out: Floats = np.empty((1, 2, ring.rows(level, extended=True).size, ring.ring_dim))
-    inner_products(ring, decompose(ring, x, level)[None], key, level, places, addend[None], added, FIRST, out)
+    rows = ring.rows(level, extended=True).size
+    out, digits = np.empty((1, 2, rows, ring.ring_dim)), decompose(ring, x, level)[None]
+
+    def work(part: range) -> None:
+        inner_products(ring, digits, key, level, places, addend[None], added, FIRST, out, part)
+
+    spread(work, [range(rows // 2), range(rows // 2, rows)])
     made: Floats = out[0]
     return made
 
@@ -110,10 +118,13 @@ def rescale(ring: Ring, x: Floats, level: int) -> Floats:
 
 def _divide(ring: Ring, x: Floats, rows: Integers, kept: int) -> Floats:
     c = ring.conversion(tuple(rows[kept:].tolist()))
-    out = np.empty((len(x), kept, ring.ring_dim))
-    work = scratch(rows.size - kept, ring.ring_dim)
-    for part, to in zip(x, out, strict=True):
-        divide(part, rows, c.scales, c.inverses, c.factors, c.quotients, ring.tables, ring.moduli, work, to)
+    out: Floats = np.empty((len(x), kept, ring.ring_dim))
+
+    def work(part: int) -> None:
+        scaled, tables = scratch(rows.size - kept, ring.ring_dim), (ring.tables, ring.moduli)
+        divide(x[part], rows, c.scales, c.inverses, c.factors, c.quotients, *tables, scaled, out[part])
+
+    spread(work, range(len(x)))
     return out
 
 
@@ -121,8 +132,16 @@ def extend(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floa
     """The extended form of a ciphertext (parts, level + 1, N): P' times it."""
     rows, limbs = ring.rows(level, extended=True), level + 1
     out = np.empty((len(x), rows.size, ring.ring_dim)) if out is None else out
-    factor = ring.residues(ring.special_product)[:limbs]
+    factor = ring.special_factors[:limbs]
     for part, to in zip(x, out, strict=True):
         elementwise.multiply_constant(part[None], factor, ring.moduli[:limbs], to[None, :limbs])
     out[:, limbs:] = 0.0
     return out
+
+
+def multiply_special(ring: Ring, x: list[Floats], row: int, to: Integers, out: Floats) -> None:
+    """out[to[i], :, 0] = P' times row ``row`` of ciphertexts x[i] (2, rows, N)."""
+    factor, modulus = ring.special_factors[row : row + 1], ring.moduli[row : row + 1]
+    for one, place in zip(x, to.tolist(), strict=True):
+        for part in range(2):
+            elementwise.multiply_constant(one[part, None, row : row + 1], factor, modulus, out[place, part, None])

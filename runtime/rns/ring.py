@@ -177,6 +177,11 @@ class Ring:
         """Of the special primes."""
         return math.prod(self.special)
 
+    @cached_property
+    def special_factors(self) -> Floats:
+        """(rows,): the special primes' product modulo every prime."""
+        return self.residues(self.special_product)
+
     def permutation(self, element: int) -> NDArray[np.int32]:
         """(N,): value i of p(X^element) is value permutation[i] of p."""
         element %= 2 * self.ring_dim

@@ -16,7 +16,7 @@ import numpy as np
 from enclair.runtime.errors import PayloadError
 from enclair.runtime.limbs.compiled import Words
 from enclair.runtime.limbs.packing import pack, row_words, unpack
-from enclair.runtime.limbs.workers import parallel_map, parallel_parts
+from enclair.runtime.limbs.workers import parallel_parts, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def read_ciphertexts(
         rows.read(words, out)
         return out
 
-    return parallel_map(read, packed_objects(payload, count, rows))
+    return spread(read, list(packed_objects(payload, count, rows)))
 
 
 def write_ciphertexts(ciphertexts: list[Words], primes: tuple[int, ...]) -> bytearray:

@@ -36,6 +36,13 @@ def test_answers_are_held_against_the_float_model(figures):
     assert model["met"] is True
 
 
+def test_gaps_stand_beside_their_bounds(figures):
+    (model,) = figures["models"]
+    gaps = {gap["name"]: gap for gap in model["gaps"]}
+    assert list(gaps) == ["poly_vs_float", "simulated_vs_poly", "encrypted_vs_simulated"]
+    assert all(gap["met"] for gap in gaps.values())
+
+
 def test_compiling_is_measured(figures):
     (model,) = figures["models"]
     assert model["program"]["compile_seconds"] > 0

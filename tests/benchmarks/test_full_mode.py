@@ -159,6 +159,7 @@ RUN = {
 }  # fmt: skip
 MODEL = {
     "name": "tiny", "title": "tiny", "met": True, "runs": {"1": RUN},
+    "gaps": [{"name": "poly_vs_float", "max_abs": 1e-4, "bound": {"value": 5e-4, "kind": "calibrated"}}],
     "program": {
         "compile_seconds": 4.5, "compile_peak_memory": 1e9, "log2_q": 300, "tolerance": 1e-3, "ciphertexts_up": 1,
         "ciphertexts_down": 2, "total": dict.fromkeys(KINDS, 1234),
@@ -178,6 +179,9 @@ def test_tables_print_every_figure(capsys):
     assert "tiny │ 4.5 │ 1.00 │ 16384 │ 300 │ 7 │ 35 │ 3 │ 1 │ 2 │ 1.25 │ 5.5 │" in printed
     assert "tiny │ 1 │ 0.5 │ 2 │ client.encrypt 0.5, server.evaluate 2 │ 2.75 │ 3.00 │" in printed
     assert "tiny │ 20 │ 7.5 │ 0.0002 │ 0.001 │ yes │ 12.3 │ 13.1 │ 14.9 │ 50.0%, float 75.0% │" in printed
+    assert "poly ┃" in printed
+    assert "beside float ┃" in printed
+    assert "tiny │ 0.0001, 0.0005 (calibrated) │" in printed
     assert "1,234" in printed
     assert "│ 3.5 │" in printed
     assert "tiny │ 1 │ 2 │ 6.5 │ 14.9 │ 8.6 │ 1234, 1234 │ 21, 59 │ 93.1 │ 11.0 │" in printed

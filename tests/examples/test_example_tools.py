@@ -99,3 +99,16 @@ def test_a_gap_beyond_its_bound_is_told():
     without = {name: value for name, value in RESULT.items() if name != "equal"}
     assert terminal.verdict(without) == "the gap is BEYOND its bound"
     assert terminal.verdict({**without, "ok": True}) == "the gap is within its bound"
+
+
+def test_a_program_of_full_mode_is_told(capsys):
+    program = {
+        "ring_dim": 16384, "levels": 7, "scale_bits": 35, "first_bits": 45, "digits": 3, "rotation_keys": 60,
+        "ciphertexts_up": [2], "ciphertexts_down": [1],
+    }  # fmt: skip
+    assert terminal.main(lambda: ({**RESULT, "program": program, "ok": True}, False)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "N = 16384, 7 levels of 35 bits on one of 45, 3 digits; 60 rotation keys; 2 ciphertexts up, 1 down" in printed
+    )
+    assert "the gap is within its bound" in printed

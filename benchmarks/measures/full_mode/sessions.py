@@ -68,6 +68,15 @@ def run(folder: Path, backend: str) -> dict[str, Any]:
     }
 
 
+def gaps(folder: Path, backend: str) -> list[dict[str, Any]]:
+    """What ``verify`` says of the first input: the gap of each execution to the one before, and its bound."""
+    program = enclair.load(folder / PROGRAM)
+    spec = program.inputs[0]
+    with np.load(folder / INPUTS) as arrays:
+        first = arrays["inputs"].reshape(-1, *spec.shape)[0]
+    return [gap.to_json() for gap in enclair.verify(program, {spec.name: first}, backend).gaps]
+
+
 def _accuracy(outputs: Any, case: dict[str, Any]) -> dict[str, float]:
     if "labels" not in case:
         return {}

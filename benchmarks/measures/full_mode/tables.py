@@ -18,7 +18,7 @@ Rows = Sequence[Mapping[str, Any]]
 def show(figures: Mapping[str, Any]) -> None:
     """Print all tables."""
     console, models = Console(width=150), figures["models"]
-    for table in (programs_table, seconds_table, precision_table):
+    for table in (programs_table, seconds_table, precision_table, gaps_table):
         console.print(table(models))
     if any(model["openfhe"] for model in models):
         console.print(operations_table(models))
@@ -73,6 +73,23 @@ def precision_table(models: Rows) -> Table:
         right = f"{run['accuracy']:.1%}, float {run['float_accuracy']:.1%}" if "accuracy" in run else ""
         table.add_row(model["title"], *cells, right)
     return table
+
+
+def gaps_table(models: Rows) -> Table:
+    """How far each execution is from the one before, measured and predicted."""
+    names = list(dict.fromkeys(gap["name"] for model in models for gap in model["gaps"]))
+    heads = [name.replace("_vs_", "\nbeside ") for name in names]
+    table = Table("model", *heads, title="Gaps between executions, of one input: measured, bound")
+    for model in models:
+        found = {gap["name"]: gap for gap in model["gaps"]}
+        table.add_row(model["title"], *(gap_text(found[name]) if name in found else "" for name in names))
+    return table
+
+
+def gap_text(gap: Mapping[str, Any]) -> str:
+    """A gap and its bound."""
+    bound = gap["bound"]
+    return f"{gap['max_abs']:.2g}, {bound['value']:.2g} ({bound['kind']})"
 
 
 def operations_table(models: Rows) -> Table:

@@ -10,18 +10,19 @@ import numpy as np
 
 from enclair.compiler.ir.graph import Array, Builder, Graph, Value
 from enclair.compiler.ir.layouts import Layout
-from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers
+from enclair.compiler.ir.ops.ciphers import AddCiphers, ConcatCiphers, SelectCiphers, SubtractCiphers
 from enclair.compiler.ir.ops.ckks import (
     AddPlainVectors,
     EvaluatePolynomial,
     LinearTransform,
     MultiplyCiphers,
+    MultiplyPlain,
     RotateSlots,
 )
 from enclair.compiler.ir.ops.polynomial import Polynomial, chebyshev_sum
 from enclair.compiler.ir.slot_layouts import Slotted
 from enclair.compiler.ir.types import CkksType
-from enclair.compiler.packing.slotted.diagonals import Diagonals, Source
+from enclair.compiler.packing.slotted.diagonals import Diagonals, Numbers, Source
 from enclair.compiler.packing.slotted.lowering import Lowered
 from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.search import Chosen, Search
@@ -96,16 +97,24 @@ class Emitter:
             (self.search.lowered(name, map_, self.values[name].layout, target, costs), self.values[name])
             for name, map_ in step.terms
         ]
-        lowered = sorted(((one, value) for one, value in parts if one is not None), key=lambda part: part[0].sums)
+        lowered = sorted(((one, value) for one, value in parts if one is not None), key=_by_sums)
         total: Value | None = None
-        for sums, group in groupby(lowered, key=lambda part: part[0].sums):
+        for (sums, minus), group in groupby(lowered, key=_by_sums):
             part = self._summed([self._transform(one, value, step.origin) for one, value in group])
             part = self._rotated_sums(part, sums)
-            total = part if total is None else self.builder.add(AddCiphers(), total, part)
-        unheld = sum(value.unheld * 2.0 ** len(one.sums) for one, value in lowered if one.transform is None)
+            total = self._joined(total, part, negative=minus)
+        unheld = sum(value.unheld * one.multiplicity for one, value in lowered if one.transform is None)
         if total is None:
             raise TypeError(f"{step.out} is a constant")
         return Emitted(self._biased(total, step.bias, target), target, unheld)
+
+    def _joined(self, total: Value | None, part: Value, *, negative: bool) -> Value:
+        """The total so far plus or minus a part."""
+        if total is not None:
+            return self.builder.add(SubtractCiphers() if negative else AddCiphers(), total, part)
+        if not negative:
+            return part
+        return self.builder.add(MultiplyPlain(), part, self.builder.constant("minus", np.array([[-1.0]])))
 
     def _biased(self, value: Value, bias: Array | None, layout: Slotted) -> Value:
         if bias is None or not np.any(bias):
@@ -115,9 +124,14 @@ class Emitter:
 
     def _transform(self, lowered: Lowered, value: Emitted, origin: str) -> Value:
         if lowered.transform is None:
-            return value.cipher
+            return value.cipher if lowered.gathered is None else self._gathered(value.cipher, lowered.gathered)
         tables = lowered.transform.diagonals()
         return self._linear(value.cipher, tables, lowered.transform.target.count, lowered.baby_steps, origin)
+
+    def _gathered(self, x: Value, columns: Numbers) -> Value:
+        """Sums of whole ciphertexts."""
+        tables = [self.builder.constant("select", column, 0) for column in columns.T]
+        return self._summed([self.builder.add(SelectCiphers(), x, table) for table in tables])
 
     def _linear(self, x: Value, tables: Diagonals, outputs: int, baby_steps: int, origin: str) -> Value:
         integers = {"rows": tables.rows, "cols": tables.cols, "rotations": tables.rotations, "which": tables.which}
@@ -163,7 +177,7 @@ class Emitter:
             if lowered is None:
                 raise TypeError(f"{name} has no way from {value.layout} to {common}")
             moved = self._rotated_sums(self._transform(lowered, value, step.origin), lowered.sums)
-            unheld = value.unheld * 2.0 ** len(lowered.sums) if lowered.transform is None else 0.0
+            unheld = value.unheld * lowered.multiplicity if lowered.transform is None else 0.0
             operands.append(Emitted(moved, common, unheld))
         made = self.builder.add(MultiplyCiphers(), operands[0].cipher, operands[1].cipher, origin=step.origin)
         summed = self.search.summed(common, step)
@@ -194,6 +208,11 @@ class Emitter:
     def _select(self, value: Value, start: int, stop: int) -> Value:
         table = self.builder.constant("select", np.arange(start, stop), 0)
         return self.builder.add(SelectCiphers(), value, table)
+
+
+def _by_sums(part: tuple[Lowered, Emitted]) -> tuple[tuple[int, ...], bool]:
+    """Parts whose copies are added up by the same rotations stand together, those to be subtracted last."""
+    return part[0].sums, part[0].sign < 0
 
 
 def upload_name(name: str) -> str:

@@ -1,30 +1,51 @@
-"""A map between two layouts as a linear transform with baby and giant steps and sums of copies, and what it costs."""
+"""A map between two layouts as a linear transform with baby and giant steps and sums of copies, and what it costs.
+
+Some maps need no plaintext: those that copy and add up whole ciphertexts.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
 
 from enclair.compiler.ir.slot_layouts import Slotted
-from enclair.compiler.packing.slotted.diagonals import Keys, Source, Transform, periods
+from enclair.compiler.packing.slotted.diagonals import Keys, Numbers, Source, Transform, periods
 from enclair.compiler.packing.slotted.maps import LinearMap
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts, Steps, choose_baby_steps
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """How a map is computed: nothing at all (``transform`` None), or a transform and rotations that add up copies."""
+    """How a map is computed: by a transform, or by adding up whole ciphertexts; then rotations add up copies.
+
+    Args:
+        transform: None where no plaintext is needed.
+        baby_steps: of the transform.
+        steps: of the transform.
+        gathered: where there is no transform, the ciphertexts that each result is the sum of; None: the argument's.
+        sums: rotations, each of which doubles the copies that are added up.
+        milliseconds: estimated.
+        sign: -1 where the result is to be subtracted instead of added.
+    """
 
     transform: Transform | None
     baby_steps: int
     steps: Steps
+    gathered: Numbers | None
     sums: tuple[int, ...]
     milliseconds: float
+    sign: int = 1
+
+    @property
+    def multiplicity(self) -> int:
+        """Of how many slots of the argument a slot without an element holds the sum, where there is no transform."""
+        return self.sign * ((1 if self.gathered is None else self.gathered.shape[1]) << len(self.sums))
 
 
-FREE = Lowered(None, 0, Steps(0, 0, 0, 0, 0), (), 0.0)
+NO_STEPS = Steps(0, 0, 0, 0, 0)
+FREE = Lowered(None, 0, NO_STEPS, None, (), 0.0)
 
 
 @dataclass
@@ -52,8 +73,19 @@ class Lowerings:
         at = (id(map_), source, target, costs, clean)
         if at not in self._found:
             self._maps.append(map_)  # keeps its id from being used again
-            self._found[at] = self._lower(map_, source, target, costs, clean=clean)
+            self._found[at] = self._negated(map_, source, target, costs, clean=clean) or self._lower(
+                map_, source, target, costs, clean=clean
+            )
         return self._found[at]
+
+    def _negated(
+        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, *, clean: bool
+    ) -> Lowered | None:
+        """What needs no plaintext but for its sign, to be subtracted."""
+        if map_.weight != -1:
+            return None
+        opposite = self.lower(map_.times(-1.0), source, target, costs, clean=clean)
+        return replace(opposite, sign=-1) if opposite is not None and opposite.transform is None else None
 
     def in_place(self, map_: LinearMap, source: Slotted) -> Slotted | None:
         """The layout that a value has already as its own reordering; None for other maps."""
@@ -73,10 +105,11 @@ class Lowerings:
         baby_steps, steps = choose_baby_steps(keys.rows, keys.cols, keys.rotations, self.slots, costs, strides)
         sums = transform.periods.sums
         summing = len(sums) * target.count * (costs.rotate + costs.add)
-        if clean and isinstance(source, Slotted) and _stays(map_, source, target, keys):
-            return Lowered(None, 0, Steps(0, 0, 0, 0, 0), sums, summing)
-        total = steps.milliseconds(costs) + summing
-        return Lowered(transform, baby_steps, steps, sums, total)
+        if clean and isinstance(source, Slotted) and _needs_no_plaintext(map_, source, target, keys):
+            gathered = _gathered(keys, target.count)
+            adding = 0 if gathered is None else costs.add * gathered.size
+            return Lowered(None, 0, NO_STEPS, gathered, sums, summing + adding)
+        return Lowered(transform, baby_steps, steps, None, sums, steps.milliseconds(costs) + summing)
 
     def _transform(self, map_: LinearMap, source: Source, target: Slotted) -> tuple[Transform, Keys] | None:
         at = (id(map_), source, target)
@@ -94,14 +127,23 @@ def _in_place(map_: LinearMap, source: Slotted) -> Slotted | None:
     return None if new is None else source.reordered(map_.shape_in, map_.shape_out, new)
 
 
-def _stays(map_: LinearMap, source: Slotted, target: Slotted, keys: Keys) -> bool:
-    """Whether every slot of the result, before copies are added up, holds what the same slot of the argument does.
+def _needs_no_plaintext(map_: LinearMap, source: Slotted, target: Slotted, keys: Keys) -> bool:
+    """Whether every slot of the results, before copies are added up, is a sum of the same slot of some ciphertexts.
 
-    Then no plaintext is needed. Slots without an element must be the same too, so that none is added to a result.
+    Slots without an element must be so too, so that what they hold is not added to an element.
     """
-    in_place = np.array_equal(keys.rows, keys.cols) and not keys.rotations.any() and keys.rows.size == target.count
-    if not in_place or map_.weight != 1 or source.count != target.count:
+    terms = np.bincount(keys.rows, minlength=target.count)
+    if keys.rotations.any() or map_.weight != 1 or np.unique(terms).size != 1 or terms[0] == 0:
         return False
-    elements_in, elements_out = prod(map_.shape_in), prod(map_.shape_out)
-    same_density = elements_in * target.period == elements_out * source.period
-    return same_density and map_.nonzeros == max(elements_in, elements_out)
+    sizes = prod(map_.shape_in), prod(map_.shape_out)
+    places = source.count * source.period, target.count * target.period
+    return (
+        sizes[0] * places[1] == sizes[1] * places[0]
+        and map_.nonzeros * source.count == keys.rows.size * sizes[0] * max(1, target.period // source.period)
+    )  # fmt: skip
+
+
+def _gathered(keys: Keys, count: int) -> Numbers | None:
+    """The columns of each row, (count, columns); None where they are the rows themselves."""
+    columns = keys.cols[np.argsort(keys.rows, kind="stable")].reshape(count, -1)
+    return None if np.array_equal(columns, np.arange(count)[:, None]) else columns

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from math import prod
 
+import numpy as np
+
 from enclair.compiler.ir.slot_layouts import Digit, SlotAxis, Slotted
-from enclair.compiler.packing.slotted.maps import Shape
+from enclair.compiler.packing.slotted.diagonals import Numbers
+from enclair.compiler.packing.slotted.maps import LinearMap, Shape
 from enclair.compiler.packing.slotted.placements import ordered
 from enclair.compiler.packing.slotted.regions import ProductStep
 
@@ -41,6 +45,86 @@ def stacked_layouts(shape: Shape, slots: int) -> Iterator[Slotted]:
             if together >= shape[0]:
                 break
             together *= 2
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadAxes:
+    """Where the axes of an operand (k, ..., i, j), spread from a value, lie in that value's layout.
+
+    ``axes[a]`` are digits along axis a of the operand; None for one along which the value is copied.
+    """
+
+    axes: tuple[tuple[Digit, ...] | None, ...]
+    offset: int
+    layout: Slotted
+
+
+def spread_axes(map_: LinearMap, source: Slotted) -> SpreadAxes | None:
+    """The axes of an operand in its source's layout; None where the map is no spreading, or digits are irregular."""
+    factor = map_.flat().terms[0][0]
+    if factor.nnz != factor.shape[0] or not np.all(np.diff(factor.indptr) == 1) or not np.all(factor.data == 1):
+        return None
+    chosen = factor.indices.reshape(map_.shape_out)
+    ciphers, slots = source.viewed(map_.shape_in).positions()
+    found: list[tuple[Digit, ...] | None] = []
+    for axis, extent in enumerate(map_.shape_out):
+        line = np.moveaxis(chosen, axis, 0).reshape(extent, -1)[:, 0]
+        if extent > 1 and np.all(line == line[0]):
+            found.append(None)
+            continue
+        digits = _regular(ciphers[line] - ciphers[line[0]], slots[line] - slots[line[0]])
+        if digits is None:
+            return None
+        found.append(digits)
+    start = chosen.reshape(-1)[0]
+    return None if ciphers[start] else SpreadAxes(tuple(found), int(slots[start]), source)
+
+
+def _regular(ciphers: Numbers, slots: Numbers) -> tuple[Digit, ...] | None:
+    """The digits of steps that are equally far apart, in slots or in ciphertexts."""
+    if ciphers.size == 1:
+        return ()
+    digit = (ciphers.size, int(slots[1]), int(ciphers[1]))
+    steps = np.arange(ciphers.size)
+    regular = np.array_equal(steps * digit[1], slots) and np.array_equal(steps * digit[2], ciphers)
+    return (digit,) if regular else None
+
+
+def kept_layouts(shape: Shape, left: SpreadAxes, right: SpreadAxes) -> Iterator[Slotted]:
+    """Layouts of both operands in which axes stay where they are in one source or the other.
+
+    An axis along which one source is copied is where it is in the other, or over ciphertexts.
+    """
+    for base, other in ((left, right), (right, left)):
+        copied = [axis for axis, digits in enumerate(base.axes) if digits is None]
+        for chosen in product((True, False), repeat=len(copied)):
+            layout = _joined(shape, base, other, dict(zip(copied, chosen, strict=True)))
+            if layout is not None:
+                yield layout
+
+
+def _joined(shape: Shape, base: SpreadAxes, other: SpreadAxes, kept: dict[int, bool]) -> Slotted | None:
+    axes, over = [], 1
+    for axis, digits in enumerate(base.axes):
+        placed = digits if axis not in kept else (other.axes[axis] if kept[axis] else None)
+        if placed is not None:
+            over *= prod(extent for extent, _, ciphers in placed if ciphers)
+            axes.append(SlotAxis(shape[axis], prod(shape[axis + 1 :]), placed))
+    for axis, stays in kept.items():
+        if not stays:
+            axes.append(SlotAxis(shape[axis], prod(shape[axis + 1 :]), ((shape[axis], 0, over),)))
+            over *= shape[axis]
+    period = max(base.layout.period, other.layout.period)
+    made = Slotted(shape, tuple(axes), base.offset, period, base.layout.slots)
+    return made if _distinct(made) else None
+
+
+def _distinct(layout: Slotted) -> bool:
+    """Whether the axes enumerate the tensor, and no two elements meet."""
+    if prod(axis.extent for axis in layout.axes) != prod(layout.shape):
+        return False
+    ciphers, slots = layout.positions()
+    return len(np.unique(ciphers * layout.period + slots % layout.period)) == len(ciphers)
 
 
 def summed_layout(layout: Slotted, step: ProductStep, *, padded: bool) -> Summed | None:

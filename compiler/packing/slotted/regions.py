@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
 from enclair.compiler.ir.ops.base import Op
-from enclair.compiler.ir.ops.elementwise import Add, Mul, Pow, Sub
+from enclair.compiler.ir.ops.elementwise import Add, Div, Mul, Pow, Sub
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.normalisation import BatchNorm
 from enclair.compiler.ir.ops.polynomial import Polynomial
@@ -168,13 +168,19 @@ class Regions:
         value = self._pending.get(node.out.name)
         if value is None or len(readers) < 2 or value.is_move:
             return False
-        moved = all(isinstance(reader.op, MOVES) for reader in readers)
+        moved = all(self._moves(reader) for reader in readers)
         return not moved or all(isinstance(op, MatMul) for op in self._beyond_moves(node.out.name))
+
+    def _moves(self, node: Node) -> bool:
+        """Whether a node only moves elements, or multiplies all by one number."""
+        factors = [self.graph.constant(arg) for arg in node.args if self.graph.is_constant(arg)]
+        scales = isinstance(node.op, Mul | Div) and any(factor.size == 1 for factor in factors)
+        return scales or isinstance(node.op, MOVES)
 
     def _beyond_moves(self, name: str) -> Iterator[Op]:
         """The ops that read a value, or what only moves its elements."""
         for reader in self.readers[name]:
-            if isinstance(reader.op, MOVES):
+            if self._moves(reader):
                 yield from self._beyond_moves(reader.out.name)
             else:
                 yield reader.op
@@ -200,15 +206,17 @@ class Regions:
         name, shape = node.out.name, shape_of(node.out)
         match node.op:
             case Polynomial():
+                shift = self._without_shift(node.args[0].name)
                 argument, scale = self._unscaled(node.args[0].name, node.origin)
-                self._append(PolynomialStep(name, shape, argument, scaled_argument(node.op, scale), node.origin))
+                moved = with_argument(node.op, scale, shift)
+                self._append(PolynomialStep(name, shape, argument, moved, node.origin))
             case Pow(exponent=2.0):
                 operand = self._unscaled(node.args[0].name, node.origin)
                 self._product(node, shape, (operand, operand), 1)
             case Mul():
                 left, right = (self._operand(arg, expansion(shape_of(arg), shape), node) for arg in node.args)
                 self._product(node, shape, (left, right), 1)
-            case MatMul() if min(len(shape_of(arg)) for arg in node.args) >= 2:
+            case MatMul():
                 self._matrix_product(node, shape)
             case _:
                 raise PackingError(
@@ -221,9 +229,11 @@ class Regions:
 
     def _matrix_product(self, node: Node, shape: Shape) -> None:
         """sum_k x[i, k] y[k, j]: both spread to (k, ..., i, j), multiplied, and summed over k."""
-        left, right = node.args
-        inner = shape_of(left)[-1]
-        operands = (spread_left(shape_of(left), shape_of(right)), spread_right(shape_of(left), shape_of(right)))
+        left, right = shape_of(node.args[0]), shape_of(node.args[1])
+        left = left if len(left) > 1 else (1, *left)
+        right = right if len(right) > 1 else (*right, 1)
+        inner = left[-1]
+        operands = (spread_left(left, right), spread_right(left, right))
         left_operand, right_operand = (
             self._operand(arg, map_, node) for arg, map_ in zip(node.args, operands, strict=True)
         )
@@ -237,6 +247,17 @@ class Regions:
         self._append(ProductStep(made, shape, left, right, sums, node.origin))
         if scale != 1:
             self._pending[name] = _Affine(shape, {made: identity_map(shape, shape).times(scale)}, None)
+
+    def _without_shift(self, name: str) -> float:
+        """Leave a constant that is added to every element to the polynomial that reads it; what it is."""
+        pending = self._pending.get(name)
+        if pending is None or pending.bias is None or len(self.readers[name]) > 1 or name in self.outputs:
+            return 0.0
+        maps = list(pending.terms.values())
+        if len(maps) != 1 or maps[0].weight is None or np.ptp(pending.bias):
+            return 0.0
+        self._pending[name] = _Affine(pending.shape, pending.terms, None)
+        return float(pending.bias.reshape(-1)[0])
 
     def _unscaled(self, name: str, origin: str) -> Scaled:
         """A computed value, and of what multiple of it the named one is: maps with one weight are computed without."""
@@ -336,14 +357,18 @@ class Regions:
         return name
 
 
-def scaled_argument(op: Polynomial, scale: float) -> Polynomial:
-    """The polynomial q with q(x) = p(scale x): the same coefficients on another interval, mirrored where scale < 0."""
-    if scale == 1:
+def with_argument(op: Polynomial, scale: float, shift: float) -> Polynomial:
+    """The polynomial q with q(x) = p(scale x + shift).
+
+    It has the same coefficients on another interval, mirrored where scale < 0.
+    """
+    if scale == 1 and shift == 0:
         return op
+    ends = (op.low - shift) / scale, (op.high - shift) / scale
     if scale > 0:
-        return Polynomial(op.coefficients, op.low / scale, op.high / scale)
+        return Polynomial(op.coefficients, *ends)
     mirrored = tuple(c if k % 2 == 0 else -c for k, c in enumerate(op.coefficients))
-    return Polynomial(mirrored, op.high / scale, op.low / scale)
+    return Polynomial(mirrored, ends[1], ends[0])
 
 
 def _composes(outer: LinearMap, inner: _Affine) -> bool:

@@ -24,7 +24,14 @@ from enclair.compiler.packing.slotted.placements import (
     strides_of,
     vector_layouts,
 )
-from enclair.compiler.packing.slotted.product_sums import Summed, stacked_layouts, summed_layout
+from enclair.compiler.packing.slotted.product_sums import (
+    SpreadAxes,
+    Summed,
+    kept_layouts,
+    spread_axes,
+    stacked_layouts,
+    summed_layout,
+)
 from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
 from enclair.compiler.packing.slotted.window_sums import window_sums
@@ -92,7 +99,8 @@ class Search:
         affine = [step for step in self.steps if isinstance(step, AffineStep)]
         self.clean = {s.out for s in affine if all(not m.reorders for _, m in s.terms)}
         products = [step for step in self.steps if isinstance(step, ProductStep) and step.sums > 1]
-        self.stacked = {name for step in products for name in (step.left, step.right)}
+        self.stacked = {name: step for step in products for name in (step.left, step.right)}
+        self.affine = {step.out: step for step in affine}
         self.last_read = {name: number for number, step in enumerate(self.steps) for name in arguments(step)}
 
     def run(self) -> Chosen:
@@ -247,6 +255,7 @@ class Search:
             self._moves[key] = identity_map(source.shape, target.shape)
         return self.lowerings.lower(self._moves[key], source, target, costs)
 
+    _spreads: dict[tuple[str, Slotted], SpreadAxes | None] = field(default_factory=dict)
     _moves: dict[tuple[str, Shape, Shape], LinearMap] = field(default_factory=dict)
 
     def _same_grid(self, source: Slotted, target: Slotted) -> None:
@@ -264,12 +273,12 @@ class Search:
 
     def _targets(self, state: _State, step: AffineStep | WindowStep) -> Iterator[Slotted]:
         """Layouts worth trying for the result of an affine step."""
-        if step.out in self.stacked:
-            yield from stacked_layouts(step.shape, self.slots)
+        live = [layout for layout in state.live.values() if isinstance(layout, Slotted) and layout.shape == step.shape]
+        if (reader := self.stacked.get(step.out)) is not None:
+            layouts = [*live, *self._for_product(state, step, reader)]
+            yield from (layout for layout in layouts if self.summed(layout, reader) is not None)
             return
-        for layout in state.live.values():
-            if layout.shape == step.shape and isinstance(layout, Slotted):
-                yield layout
+        yield from live
         for name, map_ in step.terms:
             source = state.live[name]
             base = source.base if isinstance(source, Skewed) else source
@@ -280,6 +289,25 @@ class Search:
                     yield replace(target, period=width)
         if not step.terms:
             yield from self._fresh(step.shape)
+
+    def _for_product(self, state: _State, step: AffineStep | WindowStep, reader: ProductStep) -> Iterator[Slotted]:
+        """Layouts of an operand of a matrix product: axes where they are, or stacked anew."""
+        operands = [self.affine.get(name) for name in (reader.left, reader.right)]
+        sides = [self._spread(state, operand) for operand in operands if operand is not None]
+        if len(sides) == 2 and sides[0] is not None and sides[1] is not None:
+            yield from kept_layouts(step.shape, sides[0], sides[1])
+        yield from stacked_layouts(step.shape, self.slots)
+
+    def _spread(self, state: _State, operand: AffineStep) -> SpreadAxes | None:
+        """Where the axes of an operand are in the value that it is spread from."""
+        ((name, map_), *others) = operand.terms
+        source = state.live.get(name)
+        if others or not isinstance(source, Slotted):
+            return None
+        at = (operand.out, source)
+        if at not in self._spreads:
+            self._spreads[at] = spread_axes(map_, source)
+        return self._spreads[at]
 
     def _derived(self, source: Slotted, map_: LinearMap, shape: Shape) -> Iterator[Slotted]:
         """Where the result may go given where the argument is."""

@@ -16,12 +16,12 @@ from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.ciphers import Ciphers, Counts
 from enclair.runtime.backends.ckks.key_ring import KeyRing
 from enclair.runtime.backends.ckks.linear import Plaintexts, Work, count_work, encode, prepare
-from enclair.runtime.backends.ckks.plan import Plan, make_plan
+from enclair.runtime.backends.ckks.plan import Plan, Sizes, make_plan
 from enclair.runtime.backends.ckks_interface import Reals
 from enclair.runtime.backends.interface import Integers, Payload
 from enclair.runtime.errors import RuntimeFailure
 from enclair.runtime.limbs.compiled import Floats
-from enclair.runtime.limbs.workers import parallel_map
+from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns import elementwise, operations
 from enclair.runtime.rns.keys import EvaluationKeys, open_ring
 from enclair.runtime.rns.ring import RingParameters
@@ -42,25 +42,42 @@ class PreparedTransform:
         plan: what is to be done.
         plaintexts: of the plan.
         level: of the inputs.
+        plain_scale: of weights times vectors.
     """
 
     plan: Plan
     plaintexts: Plaintexts
     level: int
+    plain_scale: float
 
 
 class CkksEvaluator:
     """Evaluates under the keys of one client."""
 
     def __init__(
-        self, parameters: RingParameters, keys: EvaluationKeys, *, plaintext_bytes: int = PLAINTEXT_BYTES
+        self,
+        parameters: RingParameters,
+        keys: EvaluationKeys,
+        *,
+        plaintext_bytes: int = PLAINTEXT_BYTES,
+        divide_scales: bool = False,
     ) -> None:
-        """Make the tables of the ring; keys are brought to it when they are first needed."""
+        """Make the tables of the ring; keys are brought to it when they are first needed.
+
+        Args:
+            parameters: of the program.
+            keys: of the client.
+            plaintext_bytes: memory that the plaintexts of one linear transform may take between its inputs.
+            divide_scales: let a linear transform with many weights to a vector, as a convolution of many channels,
+                divide the scale of its plaintexts between the two. A vector is then one plaintext for all its weights,
+                which are integers; both are rounded at about the square root of the scale (``plan.weight_scale``).
+        """
         self.ring = open_ring(parameters)
         self.counts = Counts()
         self._keys = KeyRing(parameters, keys, self.ring)
         self._key_id = keys.key_id
         self._plaintext_bytes = plaintext_bytes
+        self._divide_scales = divide_scales
 
     @property
     def key_id(self) -> str:
@@ -91,7 +108,7 @@ class CkksEvaluator:
             return out
 
         parts = words[0].shape[0] if len(words) else 2
-        return Ciphers(tuple(parallel_map(read, words)), level, scale, parts)
+        return Ciphers(tuple(spread(read, words)), level, scale, parts)
 
     def to_words(self, x: Ciphers) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint64]]]:
         """The reverse of ``from_words``."""
@@ -104,7 +121,7 @@ class CkksEvaluator:
             elementwise.to_words(rows, order(self.ring.ring_dim), primes, out.reshape(rows.shape))
             return out
 
-        return parallel_map(write, x.elements)
+        return spread(write, x.elements)
 
     def dump(self, x: Ciphers) -> Payload:
         """The payload of ciphertexts; ``load`` reads it back."""
@@ -142,7 +159,7 @@ class CkksEvaluator:
         _check_alike("subtract" if subtract else "add", x, y)
         primes = operations.moduli(self.ring, x.level, extended=x.extended)
         pairs = list(zip(x.elements, y.elements, strict=True))
-        sums = parallel_map(lambda pair: operations.add(*pair, primes, subtract=subtract), pairs)
+        sums = spread(lambda pair: operations.add(*pair, primes, subtract=subtract), pairs)
         return replace(x, elements=tuple(sums))
 
     def add_plain(self, x: Ciphers, vectors: Reals) -> Ciphers:
@@ -161,7 +178,7 @@ class CkksEvaluator:
             return out
 
         pairs = list(zip(x.elements, self._encoded(x, vectors, x.scale), strict=True))
-        return replace(x, elements=tuple(parallel_map(add, pairs)))
+        return replace(x, elements=tuple(spread(add, pairs)))
 
     def multiply_plain(self, x: Ciphers, vectors: Reals, plain_scale: float) -> Ciphers:
         """Each ciphertext times its vector, encoded at ``plain_scale``; vectors as in ``add_plain``.
@@ -180,7 +197,7 @@ class CkksEvaluator:
 
         pairs = list(zip(x.elements, self._encoded(x, vectors, plain_scale), strict=True))
         self.counts.plain_products += len(pairs)
-        return replace(x, elements=tuple(parallel_map(multiply, pairs)), scale=x.scale * plain_scale)
+        return replace(x, elements=tuple(spread(multiply, pairs)), scale=x.scale * plain_scale)
 
     def _encoded(self, x: Ciphers, vectors: Reals, scale: float) -> list[Floats]:
         """An element (limbs, N) for each ciphertext."""
@@ -191,7 +208,7 @@ class CkksEvaluator:
                 f"plaintexts for {count} ciphertexts need vectors (1 or {count}, 1 or {slots}), got {vectors.shape}:"
                 " compile again"
             )
-        made = parallel_map(lambda v: encode(self.ring, np.broadcast_to(v, (slots,)), scale, rows), vectors)
+        made = spread(lambda v: encode(self.ring, np.broadcast_to(v, (slots,)), scale, rows), list(vectors))
         self.counts.transforms += len(made) * rows.size
         return made * count if len(made) == 1 else made
 
@@ -212,7 +229,7 @@ class CkksEvaluator:
             return out
 
         self.counts.products += len(x.elements)
-        products = parallel_map(multiply, list(zip(x.elements, y.elements, strict=True)))
+        products = spread(multiply, list(zip(x.elements, y.elements, strict=True)))
         return replace(x, elements=tuple(products), scale=x.scale * y.scale, parts=3)
 
     def relinearise(self, x: Ciphers) -> Ciphers:
@@ -222,7 +239,7 @@ class CkksEvaluator:
             MissingKeyError: there is no relinearisation key.
         """
         key = self._keys.relinearisation()
-        made = parallel_map(lambda one: operations.relinearise(self.ring, one, key, x.level), x.elements)
+        made = spread(lambda one: operations.relinearise(self.ring, one, key, x.level), x.elements)
         self.counts.relinearisations += len(made)
         self._count_decompositions(x, len(made))
         return replace(x, elements=tuple(made), parts=2, extended=True)
@@ -242,7 +259,7 @@ class CkksEvaluator:
             if x.extended
             else (lambda one: operations.rescale(self.ring, one, x.level))
         )
-        made = parallel_map(divide, x.elements)
+        made = spread(divide, x.elements)
         polynomials = len(made) * x.parts
         self.counts.rescales += polynomials
         self.counts.mod_downs += polynomials if x.extended else 0
@@ -266,7 +283,7 @@ class CkksEvaluator:
         if steps == 0:
             return x
         key = self._keys.rotation(steps)
-        made = parallel_map(lambda one: operations.rotate(self.ring, one, key, x.level, steps), x.elements)
+        made = spread(lambda one: operations.rotate(self.ring, one, key, x.level, steps), x.elements)
         self.counts.rotations += len(made)
         self._count_decompositions(x, len(made))
         return replace(x, elements=tuple(made), extended=True)
@@ -291,11 +308,12 @@ class CkksEvaluator:
         level, _ = _placed(type_)
         if op.plain_scale is None:
             raise RuntimeFailure(f"a linear transform on ciphertexts needs a plain_scale, got {op}: place levels first")
-        slots, special = self.ring.ring_dim // 2, len(self.ring.special)
-        tables = (rows, cols, rotations, which)
-        plan = make_plan(tables, weights, op.outputs, op.baby_steps, slots, level + 1, special)
+        vectors = np.asarray(vectors, dtype=np.float64)
+        special, constant = len(self.ring.special), vectors.shape[1] == 1
+        sizes = Sizes(self.ring.ring_dim // 2, level + 1, special, op.plain_scale, constant, self._divide_scales)
+        plan = make_plan((rows, cols, rotations, which), weights, op.outputs, op.baby_steps, sizes)
         plaintexts = prepare(self.ring, plan, vectors, level, op.plain_scale, self._plaintext_bytes)
-        return PreparedTransform(plan, plaintexts, level)
+        return PreparedTransform(plan, plaintexts, level, op.plain_scale)
 
     def linear_transform(
         self,
@@ -327,19 +345,14 @@ class CkksEvaluator:
         plan, plaintexts = prepared.plan, prepared.plaintexts
         self._keys.check(plan.rotations)
         made, extended = Work(self.ring, self._keys, plan, plaintexts, x.elements, x.level).run()
-        count_work(plan, x.level, self.ring, self.counts)
-        products = sum(s.cols.size for s in plan.sums)
-        if plaintexts.are_constants:
-            self.counts.constant_products += products
-        else:
-            self.counts.plain_products += products
-        return Ciphers(made, x.level, x.scale * plaintexts.scale, extended=extended)
+        count_work(plan, plaintexts, x.level, self.ring, self.counts)
+        return Ciphers(made, x.level, x.scale * prepared.plain_scale, extended=extended)
 
     def _settled(self, x: Ciphers) -> Ciphers:
         """Modulo Q alone."""
         if not x.extended:
             return x
-        made = parallel_map(lambda one: operations.mod_down(self.ring, one, x.level), x.elements)
+        made = spread(lambda one: operations.mod_down(self.ring, one, x.level), x.elements)
         self.counts.mod_downs += len(made) * x.parts
         self.counts.transforms += len(made) * x.parts * self.ring.rows(x.level, extended=True).size
         return replace(x, elements=tuple(made), extended=False)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from enclair.runtime.errors import MissingKeyError
+from enclair.runtime.limbs.compiled import Words
 from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.keys import EvaluationKeys, bring_key, switch_tables
 from enclair.runtime.rns.ring import Ring, RingParameters
 
+RELINEARISATION = None
+
 
 class KeyRing:
-    """The keys by name. Steps are modulo the slots."""
+    """The keys by name. Steps are modulo the slots. Keys as they came are asked for once, and not kept."""
 
     def __init__(self, parameters: RingParameters, keys: EvaluationKeys, ring: Ring) -> None:
         self._tables = switch_tables(parameters, ring)
@@ -30,10 +34,7 @@ class KeyRing:
         """
         steps %= self._slots
         self.check({steps})
-        with self._lock:
-            if steps not in self._brought:
-                self._brought[steps] = bring_key(self._given[self._names[steps]], self._tables, f"rotation {steps}")
-            return self._brought[steps]
+        return self._bring(steps, f"rotation {steps}", lambda: self._given[self._names[steps]])
 
     def check(self, steps: set[int]) -> None:
         """See that all these rotations have a key.
@@ -55,9 +56,16 @@ class KeyRing:
             MissingKeyError: it is not there.
             PayloadError: it is of another shape than the parameters say.
         """
-        if self._relinearisation is None:
+        return self._bring(RELINEARISATION, "relinearisation", self._take_relinearisation)
+
+    def _take_relinearisation(self) -> Words:
+        key, self._relinearisation = self._relinearisation, None
+        if key is None:
             raise MissingKeyError("a product needs the relinearisation key, got none: make keys for this program")
+        return key
+
+    def _bring(self, name: int | None, text: str, given: Callable[[], Words]) -> Kept:
         with self._lock:
-            if None not in self._brought:
-                self._brought[None] = bring_key(self._relinearisation, self._tables, "relinearisation")
-            return self._brought[None]
+            if name not in self._brought:
+                self._brought[name] = bring_key(given(), self._tables, text)
+            return self._brought[name]

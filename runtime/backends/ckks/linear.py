@@ -2,74 +2,54 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property
 
 import numpy as np
 
 from enclair.runtime.backends.ckks.ciphers import Counts
 from enclair.runtime.backends.ckks.key_ring import KeyRing
-from enclair.runtime.backends.ckks.plan import Blend, Plan, Sum
+from enclair.runtime.backends.ckks.plan import Plan
 from enclair.runtime.errors import ValueRangeError
 from enclair.runtime.limbs.compiled import Floats, Integers
-from enclair.runtime.limbs.workers import cores, parallel_map
-from enclair.runtime.rns import elementwise, encoding, operations
+from enclair.runtime.limbs.workers import spread
+from enclair.runtime.rns import encoding, operations, sums
 from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.ring import Ring
-
-AT_ONCE = 64
-"""Plaintexts that are encoded together when they are not kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plaintexts:
-    """The plaintexts of a plan, encoded when they are asked for, or kept.
+    """The plaintexts of a plan.
 
     Args:
         ring: of the ciphertexts.
         rows: that they are encoded for.
         scale: that they are encoded at.
-        vectors: (distinct, slots or 1).
-        blends: of the vectors.
-        kept: (blends, rows, N), or (blends, rows) of constants; None when they would take too much memory.
+        constants: (blends, rows) of vectors that are one number; or
+        residues: (blends, rows, N); or, where these would take too much memory,
+        coefficients: (blends, N), rounded, from which residues are made whenever they are needed.
     """
 
     ring: Ring
     rows: Integers
     scale: float
-    vectors: Floats
-    blends: tuple[Blend, ...]
-    kept: Kept | None
+    constants: Floats | None = None
+    residues: Kept | None = None
+    coefficients: Floats | None = None
 
-    @property
-    def are_constants(self) -> bool:
-        """Whether every one is the same number in all slots."""
-        return self.vectors.shape[1] == 1
-
-    def encoded(self, which: Integers) -> tuple[Kept, Integers]:
-        """An array of plaintexts, and where the ones asked for are in it."""
-        if self.kept is not None:
-            return self.kept, which
+    def at_row(self, place: int, which: Integers) -> tuple[Kept, int, Integers]:
+        """Residues (any, rows, N), which of the rows is the one of this place, and where the plaintexts are in them."""
+        if self.residues is not None or self.coefficients is None:
+            return (self.residues if self.residues is not None else np.empty((0, 1, 0))), place, which
         numbers, places = np.unique(which, return_inverse=True)
-        return self.encode(numbers), places.astype(np.int64)
-
-    def encode(self, numbers: Integers) -> Kept:
-        """(numbers, rows, N) residues, or (numbers, rows) of constants.
-
-        Raises:
-            ValueRangeError: a plaintext too large to encode.
-        """
-        if self.are_constants:
-            values = [self.blends[i].vector(self.vectors)[0] * self.scale for i in numbers.tolist()]
-            return np.array([self._constant(value) for value in values]).reshape(-1, self.rows.size)
-        out = np.empty((numbers.size, self.rows.size, self.ring.ring_dim), dtype=self.ring.kept_as)
-        for to, i in zip(out, numbers.tolist(), strict=True):
-            to[:] = encode(self.ring, self.blends[i].vector(self.vectors), self.scale, self.rows)
-        return out
-
-    def _constant(self, value: float) -> Floats:
-        _check_finite(np.array([value]))
-        return self.ring.residues(round(value))[self.rows]
+        row = self.rows[place : place + 1]
+        out = np.empty((numbers.size, 1, self.ring.ring_dim), dtype=self.ring.kept_as)
+        for to, number in zip(out, numbers.tolist(), strict=True):
+            to[:] = encoding.residues(self.ring, self.coefficients[number], row)
+        return out, 0, places.astype(np.int64)
 
 
 def encode(ring: Ring, vector: Floats, scale: float, rows: Integers) -> Floats:
@@ -89,17 +69,35 @@ def _check_finite(vector: Floats) -> None:
         )
 
 
-def prepare(ring: Ring, plan: Plan, vectors: Floats, level: int, scale: float, most_bytes: int) -> Plaintexts:
-    """The plaintexts of a plan, kept when they take no more memory than ``most_bytes``."""
-    rows = ring.rows(level, extended=plan.extended)
-    plain = Plaintexts(ring, rows, scale, vectors, plan.blends, None)
-    if not plain.are_constants and 8 * len(plan.blends) * rows.size * ring.ring_dim > most_bytes:
-        return plain
-    runs = [np.arange(i, min(i + AT_ONCE, len(plan.blends))) for i in range(0, len(plan.blends), AT_ONCE)]
-    parts = parallel_map(plain.encode, runs)
-    return Plaintexts(
-        ring, rows, scale, vectors, plan.blends, np.concatenate([plain.encode(np.empty(0, dtype=np.int64)), *parts])
-    )
+def prepare(ring: Ring, plan: Plan, vectors: Floats, level: int, plain_scale: float, most_bytes: int) -> Plaintexts:
+    """The plaintexts of a plan, as residues when they take no more memory than ``most_bytes``.
+
+    Raises:
+        ValueRangeError: a plaintext too large to encode.
+    """
+    rows, scale = ring.rows(level, extended=plan.extended), plain_scale / plan.weight_scale
+    blended = [blend.vector(vectors) for blend in plan.blends]
+    for vector in blended:
+        _check_finite(vector)
+    if vectors.shape[1] == 1:
+        constants = [ring.residues(round(float(vector[0]) * scale))[rows] for vector in blended]
+        return Plaintexts(ring, rows, scale, constants=np.array(constants).reshape(-1, rows.size))
+    coefficients = np.empty((len(blended), ring.ring_dim))
+
+    def transform(i: int) -> None:
+        coefficients[i] = np.rint(encoding.coefficients(blended[i]) * scale)
+
+    spread(transform, range(len(blended)))
+    residues = np.empty((len(blended), rows.size, ring.ring_dim), dtype=ring.kept_as)
+    encoding.check_size(ring, coefficients)
+    if residues.nbytes > most_bytes:
+        return Plaintexts(ring, rows, scale, coefficients=coefficients)
+
+    def reduce(i: int) -> None:
+        residues[i] = encoding.residues(ring, coefficients[i], rows)
+
+    spread(reduce, range(len(blended)))
+    return Plaintexts(ring, rows, scale, residues=residues)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,129 +120,131 @@ class Work:
     x: tuple[Floats, ...]
     level: int
 
-    @property
-    def primes(self) -> Floats:
-        """(rows,): of the sums."""
-        return self.ring.moduli[self.ring.rows(self.level, extended=self.plan.extended)]
+    @cached_property
+    def rows(self) -> Integers:
+        """Of the sums."""
+        return self.ring.rows(self.level, extended=self.plan.extended)
+
+    @cached_property
+    def turned(self) -> list[int]:
+        """Inputs that are rotated."""
+        return sorted({col for col, baby in self.plan.babies if baby})
+
+    @cached_property
+    def by_steps(self) -> dict[int, Integers]:
+        """The numbers of the babies with each baby step."""
+        steps = np.array([baby for _, baby in self.plan.babies], dtype=np.int64)
+        return {int(step): np.flatnonzero(steps == step) for step in np.unique(steps)}
 
     def run(self) -> tuple[tuple[Floats, ...], bool]:
         """The results, and whether they are extended."""
         for steps in self.plan.rotations - {0}:
             self.keys.rotation(steps)
-        rotated = self.rotate_inputs()
-        extended = self.plan.extended or any(s.giant for s in self.plan.sums)
-        rows = {row: list(sums) for row, sums in groupby(self.plan.sums, key=lambda s: s.row)}
-        few = len(self.plan.sums) < 2 * cores()
-        made = [self.sum_up(rotated, s) for s in self.plan.sums] if few else self._sum_all(rotated)
-        by_sum = dict(zip([(s.row, s.giant) for s in self.plan.sums], made, strict=True))
+        places = self.plan.places
+        made_sums = self.make_sums()
+        by_row: dict[int, list[tuple[int, Floats]]] = {}
+        for (row, giant), made in zip(places, made_sums, strict=True):
+            by_row.setdefault(row, []).append((giant, made))
+        extended = self.plan.extended or any(giant for _, giant in places)
+        turned = self._take_giant_steps(by_row, extended=extended)
+        return tuple(turned[row] for row in range(self.plan.outputs)), extended
 
-        def finish(row: int) -> Floats:
-            if row not in rows:
-                return np.zeros((2, self.ring.rows(self.level, extended=extended).size, self.ring.ring_dim))
-            return self.gather([(s.giant, by_sum[row, s.giant]) for s in rows[row]], extended=extended)
+    def make_sums(self) -> Floats:
+        """All sums (sums, 2, rows, N), one prime after another: what is rotated of one stays in the caches."""
+        out = np.empty((len(self.plan.places), 2, self.rows.size, self.ring.ring_dim))
+        digits = self._decompose()
+        sources = np.stack([self.x[col] for col in self.turned]) if self.turned else np.empty((0, 2, 1, 0))
+        if self.plan.extended:
 
-        return tuple(parallel_map(finish, range(self.plan.outputs))), extended
+            def work(place: int) -> None:
+                self._sum_up(self._rotate_row(place, digits, sources), place, place, out)
 
-    def _sum_all(self, rotated: Floats) -> list[Floats]:
-        rows = range(self.primes.size)
-        return parallel_map(lambda s: self.sum_rows(rotated, s, rows), self.plan.sums)
-
-    def rotate_inputs(self) -> Floats:
-        """(babies, 2, rows, N): every rotation of an input that is needed, its digits made once."""
-        plan, babies = self.plan, self.plan.babies
-        turned = sorted({col for col, baby in babies if baby})
-        out = np.empty((len(babies), 2, self.primes.size, self.ring.ring_dim))
-        digits = self._decompose(turned)
-        sources = np.stack([self.x[col] for col in turned]) if turned else np.empty((0, 2, self.level + 1, 0))
-        by_steps = {steps: [i for i, (_, baby) in enumerate(babies) if baby == steps] for _, steps in babies}
-
-        def rotate(work: tuple[int, range]) -> None:
-            steps, rows = work
-            numbers = np.array([turned.index(babies[i][0]) for i in by_steps[steps]], dtype=np.int64)
-            every = numbers.size == len(turned)
-            made = digits if every else digits[numbers]
-            addends = sources if every else sources[numbers]
-            to = np.array(by_steps[steps], dtype=np.int64)
-            key, places = self.keys.rotation(steps), self.ring.rotation(steps)
-            operations.inner_products(self.ring, made, key, self.level, places, addends, 1, to, out, rows)
-
-        def copy(i: int) -> None:
-            if plan.extended:
-                operations.extend(self.ring, self.x[babies[i][0]], self.level, out[i])
-            else:
-                out[i] = self.x[babies[i][0]]
-
-        parallel_map(copy, by_steps.pop(0, []))
-        if plan.extended:
-            parallel_map(rotate, [(steps, rows) for steps in by_steps for rows in self._row_runs(len(by_steps))])
+            spread(work, range(self.rows.size))
         else:
-            self._rotate_and_bring_down(by_steps, turned, digits, sources, out)
+            rotated = self._rotate_and_bring_down(digits, sources)
+            spread(lambda place: self._sum_up(rotated, place, 0, out), range(self.rows.size))
         return out
 
-    def _row_runs(self, works: int) -> list[range]:
-        """The rows of an extended element, in as many runs as keep all cores busy."""
-        rows = self.ring.rows(self.level, extended=True).size
-        runs = cores() if works < 4 * cores() else 1
-        size = -(-rows // runs)
-        return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
-
-    def _decompose(self, turned: list[int]) -> Floats:
-        """The digits (turned, digits, rows, N) of these inputs."""
+    def _decompose(self) -> Floats:
+        """The digits (turned, digits, rows, N) of the inputs that are rotated."""
         digits, rows = len(self.ring.digits(self.level)), self.ring.rows(self.level, extended=True).size
-        out = np.empty((len(turned), digits, rows, self.ring.ring_dim))
-        parallel_map(
-            lambda i: operations.decompose(self.ring, self.x[turned[i]][1], self.level, out[i]), range(len(turned))
-        )
+        out = np.empty((len(self.turned), digits, rows, self.ring.ring_dim))
+
+        def work(i: int) -> None:
+            operations.decompose(self.ring, self.x[self.turned[i]][1], self.level, out[i])
+
+        spread(work, range(len(self.turned)))
         return out
 
-    def _rotate_and_bring_down(
-        self, by_steps: dict[int, list[int]], turned: list[int], digits: Floats, sources: Floats, out: Floats
-    ) -> None:
-        rows = self.ring.rows(self.level, extended=True).size
+    def _rotate_row(self, place: int, digits: Floats, sources: Floats) -> Floats:
+        """Every rotation of an input that is needed, modulo one prime: (babies, 2, 1, N), extended."""
+        babies = self.plan.babies
+        out = _scratch((len(babies), 2, 1, self.ring.ring_dim))
+        for steps, to in self.by_steps.items():
+            cols = [babies[i][0] for i in to.tolist()]
+            if steps:
+                self._rotate(steps, cols, to, digits, sources, out, range(place, place + 1))
+            elif place <= self.level:
+                operations.multiply_special(self.ring, [self.x[col] for col in cols], place, to, out)
+            else:
+                out[to] = 0.0
+        return out
 
-        def rotate(work: tuple[int, int]) -> None:
-            steps, i = work
-            number = turned.index(self.plan.babies[i][0])
-            wide = np.empty((1, 2, rows, self.ring.ring_dim))
+    def _rotate(
+        self, steps: int, cols: list[int], to: Integers, digits: Floats, sources: Floats, out: Floats, rows: range
+    ) -> None:
+        if cols != self.turned:
+            numbers = [self.turned.index(col) for col in cols]
+            digits, sources = digits[numbers], sources[numbers]
+        key, places = self.keys.rotation(steps), self.ring.rotation(steps)
+        operations.inner_products(self.ring, digits, key, self.level, places, sources, 1, to, out, rows)
+
+    def _rotate_and_bring_down(self, digits: Floats, sources: Floats) -> Floats:
+        """Every rotation of an input that is needed, modulo Q: (babies, 2, rows, N)."""
+        babies, every = self.plan.babies, range(self.ring.rows(self.level, extended=True).size)
+        out = np.empty((len(babies), 2, self.rows.size, self.ring.ring_dim))
+
+        def work(i: int) -> None:
+            col, steps = babies[i]
+            if not steps:
+                out[i] = self.x[col]
+                return
+            wide, number = np.empty((1, 2, len(every), self.ring.ring_dim)), self.turned.index(col)
+            made, source = digits[number : number + 1], sources[number : number + 1]
             key, places = self.keys.rotation(steps), self.ring.rotation(steps)
-            made, addends = digits[number : number + 1], sources[number : number + 1]
-            operations.inner_products(self.ring, made, key, self.level, places, addends, 1, operations.FIRST, wide)
+            operations.inner_products(self.ring, made, key, self.level, places, source, 1, operations.FIRST, wide)
             out[i] = operations.mod_down(self.ring, wide[0], self.level)
 
-        parallel_map(rotate, [(steps, i) for steps, numbers in by_steps.items() for i in numbers])
-
-    def sum_up(self, rotated: Floats, s: Sum) -> Floats:
-        """One sum (2, rows, N), by all cores."""
-        out = np.empty((2, self.primes.size, self.ring.ring_dim))
-        factors, which = self.plaintexts.encoded(s.which)
-        parallel_map(
-            lambda row: self._add_up(rotated, s, factors, which, range(row, row + 1), out), range(out.shape[1])
-        )
+        spread(work, range(len(babies)))
         return out
 
-    def sum_rows(self, rotated: Floats, s: Sum, rows: range) -> Floats:
-        """One sum (2, rows, N)."""
-        out = np.empty((2, self.primes.size, self.ring.ring_dim))
-        factors, which = self.plaintexts.encoded(s.which)
-        self._add_up(rotated, s, factors, which, rows, out)
-        return out
+    def _sum_up(self, rotated: Floats, place: int, first: int, out: Floats) -> None:
+        """All sums modulo the prime of a place, of inputs whose first row is that of ``first``."""
+        prime, plain = float(self.ring.moduli[self.rows[place]]), self.plaintexts
+        for s, to in zip(self.plan.sums, out, strict=False):
+            if plain.constants is not None:
+                sums.sum_multiples(rotated, plain.constants, place, s.cols, s.which, prime, place, first, to)
+            else:
+                factors, at, which = plain.at_row(place, s.which)
+                sums.sum_products(rotated, factors, at, s.cols, which, prime, place, first, to)
+        start = 0
+        for w in self.plan.weighted:
+            factors, at, which = plain.at_row(place, w.which)
+            to = np.arange(start, start + len(w.rows))
+            sums.sum_weighted(rotated, factors, at, w.cols, which, w.weights, prime, place, first, to, out)
+            start += len(w.rows)
 
-    def _add_up(self, rotated: Floats, s: Sum, factors: Kept, which: Integers, rows: range, out: Floats) -> None:
-        args = (s.cols, which, self.primes, rows.start, rows.stop, out)
-        if self.plaintexts.are_constants:
-            elementwise.sum_multiples(rotated, factors.astype(np.float64, copy=False), *args)
-        else:
-            elementwise.sum_products(rotated, factors, *args)
-
-    def gather(self, sums: list[tuple[int, Floats]], *, extended: bool) -> Floats:
-        """A result: the sums of its giant steps, rotated and added up."""
+    def _take_giant_steps(self, by_row: dict[int, list[tuple[int, Floats]]], *, extended: bool) -> list[Floats]:
+        """The results: the sums of each row, rotated and added up."""
         primes = self.ring.moduli[self.ring.rows(self.level, extended=extended)]
-        total = None
-        for giant, part in sums:
-            turned = self._giant_step(giant, part, extended=extended)
-            total = turned if total is None else operations.add(total, turned, primes)
-        assert total is not None  # noqa: S101
-        return total
+        works = [(row, giant, part) for row, parts in by_row.items() for giant, part in parts]
+        made = spread(lambda work: self._giant_step(work[1], work[2], extended=extended), works)
+        out: list[Floats | None] = [None] * self.plan.outputs
+        for (row, _, _), turned in zip(works, made, strict=True):
+            total = out[row]
+            out[row] = turned if total is None else operations.add(total, turned, primes)
+        empty = np.zeros((2, primes.size, self.ring.ring_dim))
+        return [empty if total is None else total for total in out]
 
     def _giant_step(self, giant: int, part: Floats, *, extended: bool) -> Floats:
         """The sum (2, rows, N), rotated; extended if it is to be."""
@@ -255,17 +255,33 @@ class Work:
         return operations.switch(self.ring, second, key, self.level, places, part, 1)
 
 
-def count_work(plan: Plan, level: int, ring: Ring, counts: Counts) -> None:
+_local = threading.local()
+
+
+def _scratch(shape: tuple[int, ...]) -> Floats:
+    """Memory of this thread, given out again at the next call: touching new memory takes as long as the work."""
+    memory, size = getattr(_local, "memory", None), math.prod(shape)
+    if memory is None or memory.size < size:
+        memory = _local.memory = np.empty(size)
+    return np.asarray(memory[:size].reshape(shape))
+
+
+def count_work(plan: Plan, plaintexts: Plaintexts, level: int, ring: Ring, counts: Counts) -> None:
     """Add what a plan does to the counts."""
     limbs, special = level + 1, len(ring.special)
     digits = len(ring.digits(level))
-    one = limbs + digits * (limbs + special) - limbs
+    one = digits * (limbs + special)
     turned = {col for col, baby in plan.babies if baby}
     hoisted = sum(baby != 0 for _, baby in plan.babies)
-    giants = sum(s.giant != 0 for s in plan.sums)
+    giants = sum(giant != 0 for _, giant in plan.places)
     downs = (giants if plan.extended else 0) + (0 if plan.extended else 2 * hoisted)
     counts.hoisted_rotations += hoisted
     counts.rotations += giants
     counts.decompositions += len(turned) + giants
     counts.mod_downs += downs
+    if plaintexts.constants is None:
+        counts.plain_products += plan.products
+        counts.constant_products += sum(np.count_nonzero(w.weights) for w in plan.weighted)
+    else:
+        counts.constant_products += plan.products
     counts.transforms += (len(turned) + giants) * one + downs * (limbs + special)

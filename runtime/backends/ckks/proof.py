@@ -61,9 +61,9 @@ def prove_secret(keys: CkksKeyHolder) -> None:
 
 
 def known_values(parameters: CkksParameters) -> Floats:
-    """(1, slots): in [-1, 1], no two neighbours alike."""
-    places = np.arange(parameters.slots)
-    values: Floats = np.sin(1.0 + 0.7 * places * places)[None]
+    """(1, slots): no two neighbours alike, in [-1, 1] or the half of what level 0 holds."""
+    places, largest = np.arange(parameters.slots), min(1.0, parameters.primes[0] / (4 * parameters.scales[0]))
+    values: Floats = largest * np.sin(1.0 + 0.7 * places * places)[None]
     return values
 
 

@@ -32,16 +32,17 @@ def keygen(program: ClientFile, keys: Keys, as_json: Json = False) -> None:
         if (keys / name).exists():
             raise KeyFileError(f"{keys / name} exists: keys are never overwritten; choose another folder")
     made = make_key_file(client_program.parameters, client_program.keys, keys / SECRET_KEY)
-    registration = Client(client_program, made).registration()
-    write_file(keys / PUBLIC_KEY, registration, force=False)
+    registration = Client(client_program, made).registration_pieces()
+    size = sum(map(len, registration))
+    write_file(keys / PUBLIC_KEY, *registration, force=False)
     data = {
         "secret_key": str(keys / SECRET_KEY),
         "public_key": str(keys / PUBLIC_KEY),
         "key": made.key_id,
         "program": client_program.digest(),
-        "bytes": len(registration),
+        "bytes": size,
     }
-    text = f"{keys / SECRET_KEY} stays here; {keys / PUBLIC_KEY} ({size_text(len(registration))}) goes to the server"
+    text = f"{keys / SECRET_KEY} stays here; {keys / PUBLIC_KEY} ({size_text(size)}) goes to the server"
     emit(data, text, as_json=as_json)
 
 

@@ -50,12 +50,12 @@ def check_path(path: Path) -> None:
         raise FileError("'-' is not a file here: give the name of a file")
 
 
-def write_file(path: Path, data: bytes, *, force: bool, mode: int = 0o644) -> None:
+def write_file(path: Path, *pieces: bytes | bytearray | memoryview, force: bool, mode: int = 0o644) -> None:
     """Write a whole file or none.
 
     Args:
         path: of the file.
-        data: its content.
+        pieces: its content, one after another.
         force: overwrite it if it exists.
         mode: of the file, less what the umask forbids.
 
@@ -66,7 +66,7 @@ def write_file(path: Path, data: bytes, *, force: bool, mode: int = 0o644) -> No
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             os.fchmod(file.fileno(), mode & ~_umask())
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(path)

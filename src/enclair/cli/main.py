@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 import enclair
-from enclair.cli import client_commands, model_commands, server_commands
+from enclair.cli import calibration, client_commands, model_commands, server_commands
 from enclair.cli.output import note
 from enclair.compiler.ir.errors import EnclairError, VerifyError
 
@@ -22,7 +22,7 @@ commands = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (model_commands, client_commands, server_commands):
+for module in (model_commands, client_commands, server_commands, calibration):
     for name, command in module.COMMANDS.items():
         commands.command(name)(command)
 

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import feature_graphs, samples_of
+from tests.strategies import feature_graphs, graphs, samples_of
 
 from enclair.compiler.approx.approximate import Approximated, approximate
 from enclair.compiler.errors import CalibrationError, CompileError
@@ -91,7 +91,8 @@ def test_compound_ops(make: type, shape: tuple[int, ...], tolerance: float) -> N
     assert gap(graph, found, uniform(shape, 30, 1)) <= tolerance
 
 
-@given(graph=feature_graphs(), tolerance=st.sampled_from([0.3, 0.05]))
+@settings(max_examples=12)
+@given(graph=st.one_of(graphs(), feature_graphs()), tolerance=st.sampled_from([0.3, 0.05]))
 def test_random_graphs_stay_within_on_their_samples(graph: Graph, tolerance: float) -> None:
     samples = samples_of(graph, 6)
     try:
@@ -168,9 +169,9 @@ def test_prescales_are_folded() -> None:
 
 def test_clips_that_one_polynomial_does_not_reach_become_rectifiers() -> None:
     graph = perceptron(a.HardSigmoid(0.6, 0.5), 1)
-    found = approximate(graph, uniform((1, 12), 12, 0), None, 1e-4)
+    found = approximate(graph, uniform((1, 12), 12, 0), None, 2e-4)
     assert {type(activation.fit.op) for activation in found.activations} == {a.Relu}
-    assert found.bound <= 1e-4
+    assert found.bound <= 2e-4
 
 
 def test_tolerance_out_of_reach() -> None:

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.compiler.approx.references import reference
 
-from enclair.compiler.approx.fits import ONE_POLYNOMIAL, Fit, Method, best_at, cheapest, exact_degree, polynomial
+from enclair.compiler.approx.fits import ONE_POLYNOMIAL, Fit, Method, best_at, cheapest, polynomial
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.ops import activations as a
 from enclair.compiler.ir.ops.base import Op
@@ -154,14 +154,6 @@ def test_growth_tells_what_a_value_outside_does() -> None:
     composed = best_at(a.Relu(), -1.0, 1.0, 14)
     assert composed is not None
     assert composed.growth() == np.inf
-
-
-@pytest.mark.parametrize(
-    ("op", "low", "high", "degree"),
-    [(a.Relu(), 1.0, 2.0, 1), (a.HardSwish(), -2.0, 2.0, 2), (a.Relu(), -1.0, 2.0, None), (a.Exp(), 0.0, 1.0, None)],
-)
-def test_exact_degree(op: Op, low: float, high: float, degree: int | None) -> None:
-    assert exact_degree(op, low, high) == degree
 
 
 def test_pieces_that_are_polynomials_are_exact() -> None:

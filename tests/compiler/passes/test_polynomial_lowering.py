@@ -18,7 +18,8 @@ from enclair.compiler.ir.ops.linear import Conv, MatMul
 from enclair.compiler.ir.ops.normalisation import GroupNorm, LayerNormalization
 from enclair.compiler.ir.ops.polynomial import Polynomial
 from enclair.compiler.ir.ops.pooling import MaxPool
-from enclair.compiler.ir.ops.reductions import ReduceMax
+from enclair.compiler.ir.ops.reductions import ReduceMax, ReduceSum
+from enclair.compiler.ir.ops.shape import Gather, Pad
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import TensorType
@@ -29,10 +30,19 @@ from enclair.compiler.passes.fold_products import FoldProducts
 from enclair.compiler.passes.lower_clips import LowerClips
 from enclair.compiler.passes.lower_maxima import LowerMaxima
 from enclair.compiler.passes.lower_normalisations import LowerNormalisations, Shift
+from enclair.compiler.passes.lower_pads import LowerPads
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.pipeline import Pass, run_passes
 
-EXACT = (LowerNormalisations(), LowerMaxima(), LowerQuotients(), LowerClips(), FoldProducts(), FoldPrescale())
+EXACT = (
+    LowerPads(),
+    LowerNormalisations(),
+    LowerMaxima(),
+    LowerQuotients(),
+    LowerClips(),
+    FoldProducts(),
+    FoldPrescale(),
+)
 
 
 def same(before: Graph, after: Graph, count: int = 2) -> None:
@@ -82,6 +92,19 @@ def test_softmax(shift: Shift | None, axis: int) -> None:
     after = LowerNormalisations({} if shift is None else {"y": shift})(graph)
     same(graph, after)
     assert (ReduceMax in ops_of(after)) == (shift is None)
+
+
+def test_centring_goes_into_the_product_before() -> None:
+    builder, rng = Builder("g"), np.random.default_rng(0)
+    x = builder.input("x", TensorType((2, 5)))
+    product = builder.add(MatMul(), x, builder.constant("w", rng.normal(size=(5, 4))))
+    biased = builder.add(Add(), product, builder.constant("b", rng.normal(size=4)))
+    gamma, beta = builder.constant("gamma", rng.normal(size=4)), builder.constant("beta", rng.normal(size=4))
+    graph = builder.build([builder.add(LayerNormalization(1, 1e-3), biased, gamma, beta, name="y")])
+    after = FoldProducts()(LowerNormalisations()(graph))
+    same(graph, after)
+    assert sum(isinstance(node.op, MatMul) for node in after.nodes) == 1
+    assert sum(isinstance(node.op, ReduceSum) for node in after.nodes) == 1, "of the variance"
 
 
 def test_sums_of_powers_are_bounded_below_when_the_mean_is_subtracted() -> None:
@@ -160,6 +183,19 @@ def test_clips(op: Op) -> None:
     after = LowerClips()(graph)
     same(graph, after)
     assert ops_of(after) & {a.Clip, a.HardSigmoid, a.HardSwish} == set()
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
+def test_pads(mode: str) -> None:
+    graph = unary(Pad((0, 0, 1, 2, 0, 0, 2, 0), mode, 0.5 if mode == "constant" else 0.0), 1, 2, 4, 5)
+    after = LowerPads()(graph)
+    same(graph, after)
+    assert ops_of(after) == ({Pad, Add} if mode == "constant" else {Gather})
+
+
+def test_pads_of_nothing_stay() -> None:
+    graph = unary(Pad((0, 0, 0, 0), "edge"), 2, 3)
+    assert LowerPads()(graph) == graph
 
 
 def polynomial(low: float, high: float) -> Polynomial:

@@ -13,6 +13,7 @@ from enclair.compiler.ir.ops.ckks import MultiplyCiphers, MultiplyPlain, RotateS
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.passes.place_levels import PlaceLevels
 from enclair.compiler.planner.ckks_costs import (
+    RingWork,
     TransformSteps,
     UnitCosts,
     Work,
@@ -23,6 +24,7 @@ from enclair.compiler.planner.ckks_costs import (
     step_costs,
     transform_steps,
 )
+from enclair.runtime.rns.keys import open_ring
 
 PARAMETERS = CkksParameters(32768, 8, 40, 50, 3)
 RING = ring_work(PARAMETERS)
@@ -117,3 +119,16 @@ def test_nodes_without_a_level_are_refused() -> None:
     graph = fan(1)
     with pytest.raises(TypeError, match="has no level: place levels first"):
         graph_work(graph, RING)
+
+
+def test_the_server_merges_digits_as_it_will_run_them() -> None:
+    for parameters in (PARAMETERS, CkksParameters(16384, 5, 28, 31, 2), CkksParameters(32768, 9, 40, 45, 10)):
+        ring = open_ring(parameters)
+        assert ring_work(parameters).digit_size == ring.digit_size
+        assert ring_work(parameters).special == len(ring.special)
+
+
+def test_primes_below_2_31_make_keys_and_plaintexts_cheaper() -> None:
+    wide, narrow = RingWork(2, 2), RingWork(2, 2, narrow=True)
+    assert narrow.inner_product(6).key_products < wide.inner_product(6).key_products
+    assert narrow.plain_products(6).products < wide.plain_products(6).products

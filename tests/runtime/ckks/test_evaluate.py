@@ -153,6 +153,37 @@ def test_linear_transforms(
     assert not want[3:].any()
 
 
+@pytest.mark.parametrize("baby_steps", [0, 4])
+@pytest.mark.parametrize("level", [3, 1])
+def test_dense_weights_are_apart_from_vectors(baby_steps: int, level: int, small: Setting) -> None:
+    """A convolution of many channels has few vectors; its weights are integers, of half the scale."""
+    rng = np.random.default_rng(9)
+    rotations = np.array([0, 1, 2, 4, 8, 9])
+    rows, cols, which = (table.reshape(-1) for table in np.indices((5, 3, 6)))
+    args = (rows, cols, rotations[which], which, rng.normal(size=90), rng.integers(0, 2, (6, 512)).astype(float))
+    keys = small.client.keys([1, 2, 4, 8, 9])
+    evaluator = CkksEvaluator(small.client.parameters, keys, divide_scales=True)
+    op, type_ = LinearTransform(6, baby_steps, small.scale), CkksType(3, 512, level, small.scale)
+    prepared = evaluator.prepare_linear_transform(type_, op, *args)
+    assert (len(prepared.plan.weighted), len(prepared.plan.blends), prepared.plan.sums) == (
+        1 + 2 * (baby_steps > 0),
+        6,
+        (),
+    )
+    got = evaluator.linear_transform(small.evaluator.drop(small.x, level), op, *args, prepared)
+    want = op.evaluate(small.clear, *args)
+    small.assert_holds(got, want, less=12)
+    small.assert_holds(evaluator.rescale(got), want, less=12)
+
+
+def test_a_transform_of_nothing_is_zero(small: Setting) -> None:
+    nothing = np.zeros(0, dtype=np.int64)
+    for width in (1, 512):
+        args = (nothing, nothing, nothing, nothing, np.zeros(0), np.zeros((0, width)))
+        got = small.evaluator.linear_transform(small.x, LinearTransform(2, 0, small.scale), *args)
+        np.testing.assert_array_equal(small.client.decrypt(small.evaluator, got), np.zeros((2, 512)))
+
+
 def test_a_linear_transform_is_prepared_once_or_encoded_as_it_goes(small: Setting) -> None:
     rng = np.random.default_rng(8)
     args = (*rng.integers(0, 3, (3, 30)), rng.integers(0, 5, 30), rng.uniform(-1, 1, 30), rng.uniform(-1, 1, (5, 512)))
@@ -160,7 +191,7 @@ def test_a_linear_transform_is_prepared_once_or_encoded_as_it_goes(small: Settin
     frugal = CkksEvaluator(small.client.parameters, small.client.keys(ROTATIONS), plaintext_bytes=0)
     for evaluator in (small.evaluator, frugal):
         prepared = evaluator.prepare_linear_transform(type_, op, *args)
-        assert (prepared.plaintexts.kept is None) == (evaluator is frugal)
+        assert (prepared.plaintexts.residues is None) == (evaluator is frugal)
         got = evaluator.linear_transform(small.x, op, *args, prepared)
         small.assert_holds(got, op.evaluate(small.clear, *args))
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from tests.runtime.ckks.parameters import SMALL, UNEVEN, cipher_type, shared_keys
 
+from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.key_needs import KeyNeeds
+from enclair.compiler.parameters import INSECURE
 from enclair.runtime.backends.ckks.keys import generate_keys, load_keys, save_keys
 from enclair.runtime.backends.ckks.proof import prove_keys, prove_secret
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder, make_keys
@@ -52,6 +54,12 @@ def test_keys_without_evaluation_keys_come_back(tmp_path: Path) -> None:
     save_keys(keys, tmp_path / "my.key")
     assert load_keys(tmp_path / "my.key").key_id == keys.key_id
     assert len(keys.public_key()) == UNEVEN.public_key_bytes
+
+
+@pytest.mark.parametrize(("levels", "scale_bits", "first_bits"), [(1, 22, 22), (1, 49, 50), (2, 30, 31), (6, 26, 27)])
+def test_proof_of_any_choice(levels: int, scale_bits: int, first_bits: int) -> None:
+    parameters = CkksParameters(256, levels, scale_bits, first_bits, levels + 1, INSECURE)
+    assert generate_keys(parameters, NEEDS).needs == NEEDS
 
 
 def test_the_owner_alone_may_read(file: Path) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.runtime.rns.rings import centred, element, exact, ring, seeds
 
@@ -11,8 +11,6 @@ from enclair.runtime.rns import elementwise, transforms
 RING = ring()
 ROWS = RING.rows(5, extended=True)
 MODULI = RING.moduli[ROWS]
-NARROW = ring((31, 27, 26, 26), digit_size=2)
-NARROW_ROWS = NARROW.rows(3, extended=True)
 PRIMES = np.array([RING.every_prime[row] for row in ROWS.tolist()], dtype=object)[:, None]
 
 
@@ -39,28 +37,6 @@ def test_products(rng: np.random.Generator) -> None:
     elementwise.multiply_ciphers(x, y, MODULI, three)
     x, y = exact(x), exact(y)
     assert_is(three, np.stack([x[0] * y[0], x[0] * y[1] + x[1] * y[0], x[1] * y[1]]))
-
-
-@settings(max_examples=30)
-@given(rng=seeds, terms=st.integers(0, 40), constants=st.booleans(), narrow=st.booleans())
-def test_sums_of_products(rng: np.random.Generator, terms: int, constants: bool, narrow: bool) -> None:
-    own, rows = (NARROW, NARROW_ROWS) if narrow else (RING, ROWS)
-    moduli = own.moduli[rows]
-    x = np.stack([element(rng, own, rows) for _ in range(3)])
-    factors = np.concatenate([element(rng, own, rows) for _ in range(2)])
-    cols, which = rng.integers(0, 3, terms), rng.integers(0, 4, terms)
-    out = np.empty((2, rows.size, own.ring_dim))
-    want = 0 * exact(out)
-    for col, factor in zip(cols, which, strict=True):
-        want = want + exact(x[col]) * exact(factors[factor][:, :1] if constants else factors[factor])
-    half = rows.size // 2
-    for first, last in ((0, half), (half, rows.size)):
-        if constants:
-            elementwise.sum_multiples(x, factors[:, :, 0].copy(), cols, which, moduli, first, last, out)
-        else:
-            elementwise.sum_products(x, factors.astype(own.kept_as), cols, which, moduli, first, last, out)
-    primes = np.array([own.every_prime[row] for row in rows.tolist()], dtype=object)[:, None]
-    np.testing.assert_array_equal(exact(out), centred(want, primes))
 
 
 @given(rng=seeds)

@@ -175,7 +175,10 @@ def rotations_of(packed: Packed) -> int:
 
 
 @pytest.mark.parametrize("slots", [64, 512, 4096])
-@pytest.mark.parametrize(("left", "right"), [((1, 2, 4, 8), (1, 2, 8, 4)), ((3, 5), (5, 7)), ((2, 3, 6), (6, 4))])
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((1, 2, 4, 8), (1, 2, 8, 4)), ((3, 5), (5, 7)), ((2, 3, 6), (6, 4)), ((5,), (5, 3)), ((2, 4), (4,)), ((6,), (6,))],
+)
 def test_products_of_two_encrypted_matrices(left: tuple[int, ...], right: tuple[int, ...], slots: int) -> None:
     net = Network("product")
     x, y = net.cubic(net.input(*left, name="x")), net.cubic(net.input(*right, name="y"))

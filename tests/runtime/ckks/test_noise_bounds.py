@@ -1,0 +1,66 @@
+"""Random programs, encrypted: errors within the predicted bounds, and the bounds tight."""
+
+from __future__ import annotations
+
+from math import log2
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from tests.ckks_graphs import ckks, inputs_of, packed_graphs
+
+from enclair.compiler.ckks_parameters import CkksParameters
+from enclair.compiler.ir.graph import Graph
+from enclair.compiler.ir.key_needs import key_needs
+from enclair.compiler.ir.reference import run
+from enclair.compiler.parameters import INSECURE
+from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
+from enclair.compiler.passes.fold_polynomial_ranges import FoldPolynomialRanges
+from enclair.compiler.passes.place_levels import PlaceLevels
+from enclair.compiler.planner.ckks_noise import noise_model, predict
+from enclair.compiler.planner.levels import LevelPlan
+from enclair.runtime.backends.ckks.answers import AnsweringEvaluator
+from enclair.runtime.backends.ckks.secret import make_keys
+from enclair.runtime.dataflow import run_dataflow
+
+SLOTS, SCALE_BITS, MOST_LEVELS = 512, 35, 5
+PROGRAMS = 60
+TIGHT_BITS = 3.0
+
+
+def test_errors_stay_within_their_bounds_and_bounds_are_tight() -> None:
+    ratios: list[float] = []
+
+    @settings(
+        max_examples=PROGRAMS, phases=[Phase.generate], derandomize=True, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(packed_graphs(most=6, slots=SLOTS))
+    def collect(graph: Graph) -> None:
+        expanded = ExpandPolynomials()(FoldPolynomialRanges()(graph))
+        levels = max(LevelPlan(expanded).depth, 1)
+        assume(levels <= MOST_LEVELS)
+        parameters = CkksParameters(2 * SLOTS, levels, SCALE_BITS, 50, levels + 1, INSECURE)
+        ratios.extend(ratios_of(graph, PlaceLevels(parameters)(expanded), parameters))
+
+    collect()
+    assert len(ratios) >= PROGRAMS
+    assert sum(ratio < 0 for ratio in ratios) <= 0.01 * len(ratios)
+    assert max(ratios) <= TIGHT_BITS
+
+
+def ratios_of(graph: Graph, leveled: Graph, parameters: CkksParameters) -> list[float]:
+    """log2 of bound over largest error, for each output."""
+    needs, inputs = key_needs([leveled]), inputs_of(leveled)
+    keys = make_keys(parameters, needs)
+    evaluator = AnsweringEvaluator(parameters, needs, keys.public_key())
+    uploads = {
+        v.name: evaluator.load(keys.encrypt(inputs[v.name], ckks(v)), ckks(v))
+        for v in leveled.inputs
+    }  # fmt: skip
+    got, want = run_dataflow(leveled, uploads, evaluator), run(graph, inputs)
+    answers = predict(leveled, inputs, noise_model(parameters)).answers
+    errors = {
+        v.name: np.abs(keys.decrypt(evaluator.answer(got[v.name]), ckks(v)) - want[v.name]).max()
+        for v in leveled.outputs
+    }
+    return [log2(answers[name].bound / error) for name, error in errors.items()]

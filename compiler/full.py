@@ -47,7 +47,7 @@ ENCRYPT_NS, DECRYPT_NS = 9.0, 30.0
 """Of OpenFHE, a ciphertext and limb, by N log2 N; measured at N = 8192."""
 SMALL_SCALES = (20, 24, 28, 32)
 PREDICTED_ON = 2
-"""Calibration samples on which the noise is predicted."""
+"""Calibration samples, those of the largest outputs, on which noise is predicted and the modulus is made to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,15 @@ def compile_full(
     prepared = run_passes(graph, PREPARE)
     ranges = with_declared(calibrate(prepared, samples), prepared, options.input_ranges, options.margin)
     wanted = [run(prepared, sample) for sample in samples] if references is None else references
-    largest = max(float(np.abs(array).max(initial=0.0)) for outputs in wanted for array in outputs.values())
+    sizes = [max(float(np.abs(array).max(initial=0.0)) for array in outputs.values()) for outputs in wanted]
+    largest = max(sizes)
     tolerance = options.tolerance if options.tolerance is not None else DEFAULT_SHARE * max(largest, 1e-9)
     approximated = approximate(
         prepared, samples, wanted, APPROXIMATION_SHARE * tolerance, options.margin, options.input_ranges
     )
     dump("polynomials", approximated.graph)
-    candidate = _cheapest(approximated, samples, tolerance, options)
+    largest_first = [samples[number] for number in np.argsort(sizes)[::-1]]
+    candidate = _cheapest(approximated, largest_first, tolerance, options)
     return _program(prepared, approximated, candidate, ranges, tolerance, largest, options)
 
 

@@ -25,7 +25,8 @@ def check_inputs(
     check_names(specs, inputs)
     arrays = {spec.name: _checked(spec, np.asarray(inputs[spec.name])) for spec in specs}
     outside = {spec.name: _count_outside(spec, arrays[spec.name], clip=clip) for spec in specs}
-    return {spec.name: np.clip(arrays[spec.name], spec.low, spec.high) for spec in specs}, outside
+    clipped = {spec.name: np.asarray(np.clip(arrays[spec.name], spec.low, spec.high)) for spec in specs}
+    return clipped, outside
 
 
 def split_batch(specs: Sequence[InputSpec], inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
@@ -37,10 +38,20 @@ def split_batch(specs: Sequence[InputSpec], inputs: Mapping[str, Array]) -> list
     check_names(specs, inputs)
     times = {spec.name: _times(spec, np.asarray(inputs[spec.name])) for spec in specs}
     if len(set(times.values())) != 1:
-        got = ", ".join(f"{spec.name} {np.shape(inputs[spec.name])[0]}/{spec.shape[0]}" for spec in specs)
+        got = ", ".join(_leading(spec, np.asarray(inputs[spec.name])) for spec in specs)
         raise InputError(f"all inputs need the same number of batches, got (leading dimension/compiled for): {got}")
-    pieces = {spec.name: np.split(np.asarray(inputs[spec.name]), times[spec.name]) for spec in specs}
-    return [{name: piece[i] for name, piece in pieces.items()} for i in range(next(iter(times.values())))]
+    count = next(iter(times.values()))
+    if count == 1:
+        return [{spec.name: np.asarray(inputs[spec.name]) for spec in specs}]
+    pieces = {spec.name: np.split(np.asarray(inputs[spec.name]), count) for spec in specs}
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(count)]
+
+
+def one_after_another(results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The outputs of batches run in turn, along the leading axis; numbers become a vector, a single batch is kept."""
+    if len(results) == 1:
+        return dict(results[0])
+    return {name: np.concatenate([np.atleast_1d(result[name]) for result in results]) for name in results[0]}
 
 
 def check_names(specs: Sequence[InputSpec], inputs: Mapping[str, Array]) -> None:
@@ -79,6 +90,13 @@ def _times(spec: InputSpec, array: Array) -> int:
     return int(array.shape[0] // spec.shape[0])
 
 
+def _leading(spec: InputSpec, array: Array) -> str:
+    """The leading dimension, beside the one compiled for."""
+    if not (spec.shape and array.shape):
+        return f"{spec.name} has none"
+    return f"{spec.name} {array.shape[0]}/{spec.shape[0]}"
+
+
 def _checked(spec: InputSpec, array: Array) -> Reals:
     if array.dtype.kind not in "fiu":
         raise InputError(f"input {spec.name!r} must hold real numbers, got dtype {array.dtype}: convert it to float32")
@@ -86,7 +104,7 @@ def _checked(spec: InputSpec, array: Array) -> Reals:
         raise InputError(
             f"input {spec.name!r} needs shape {spec.shape}, got {array.shape}: reshape it, or compile for that shape"
         )
-    reals = np.ascontiguousarray(array, dtype=np.float64)
+    reals = np.asarray(array, dtype=np.float64, order="C")
     if not np.isfinite(reals).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(reals))[0])
         raise InputError(

@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from enclair.compiler.ir.graph import Array
 from enclair.compiler.program import Exchange, Program
 from enclair.runtime.backends.evaluators import encrypting_backend, make_evaluator
@@ -19,7 +17,7 @@ from enclair.runtime.backends.simulated import SimulatedEvaluator
 from enclair.runtime.client import Client
 from enclair.runtime.crossing import AnyEvaluator, AnyKeyHolder
 from enclair.runtime.dataflow import Record
-from enclair.runtime.inputs import split_batch
+from enclair.runtime.inputs import one_after_another, split_batch
 from enclair.runtime.obfuscation import check_kinds
 from enclair.runtime.progress import Meter, Report, answer_work, node_work, program_work, upload_work
 from enclair.runtime.server import Server, check_secure, read_registration
@@ -140,10 +138,7 @@ class Session:
         tally = _Tally()
         meter = Meter(len(batches) * program_work(self.program), self._progress)
         results = [self._run_batch(batch, tally, meter, clip=clip) for batch in batches]
-        outputs = results[0]
-        if len(results) > 1:
-            outputs = {name: np.concatenate([result[name] for result in results]) for name in self.program.outputs}
-        return self._result(outputs, len(batches), tally, time.perf_counter() - start)
+        return self._result(one_after_another(results), len(batches), tally, time.perf_counter() - start)
 
     def _run_batch(self, inputs: Mapping[str, Array], tally: _Tally, meter: Meter, *, clip: bool) -> dict[str, Array]:
         state = self._client.start(inputs, clip=clip)

@@ -15,6 +15,7 @@ from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import Encoding, TensorType
 from enclair.compiler.program import Program
 from enclair.runtime.backends.interface import Integers, KeyHolder, Payload
+from enclair.runtime.inputs import one_after_another
 
 Answers = dict[str, list[Integers]]
 """Value name -> its integers, one array for each batch."""
@@ -106,9 +107,7 @@ class RecordingKeys:
 
 def joined(results: Sequence[Mapping[str, Array]]) -> dict[str, NDArray[np.float64]]:
     """The outputs of batches run in turn, along the leading axis; a single batch as it is."""
-    if len(results) == 1:
-        return dict(results[0])
-    return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+    return one_after_another(results)
 
 
 def _unpacking(client: Graph) -> list[Node]:

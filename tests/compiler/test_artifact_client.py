@@ -5,13 +5,12 @@ artifact: it is a search that can fail.
 """
 
 import re
-from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from safetensors.numpy import load as load_tensors
 from tests.golden.tiny import tiny_graph, tiny_samples
+from tests.leaks import LEAST, byte_hits, members_of, telling, value_hits
 
 import enclair.compiler
 from enclair.compiler import SplitOptions
@@ -19,24 +18,15 @@ from enclair.compiler.artifact import save, save_client
 from enclair.compiler.ir.graph import Array
 from enclair.compiler.program import Program
 
-FORMS = ("<i8", "<i4", ">i8", ">i4", "<f8", "<f4", ">f8", ">f4")
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 SHARED = "slope"
 """The one constant that the client is given: the slope of a PRelu."""
 DIGITS = 12
-LEAST = 4096
-"""Smaller integers occur in shapes, tables and limits of ranges."""
 
 
 @pytest.fixture(scope="module")
 def program() -> Program:
     options = SplitOptions(activation_bits=12, weight_bits=26)
     return enclair.compiler.compile(tiny_graph(DIGITS), tiny_samples(), options=options)
-
-
-def members_of(path: Path) -> dict[str, bytes]:
-    with ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture(scope="module")
@@ -59,35 +49,6 @@ def weights_of(program: Program) -> dict[str, Array]:
     integers = {f"fixed {name}": array for name, array in program.fixed.arrays.items() if name != SHARED}
     packed = {name: array for round_ in program.rounds for name, array in round_.server.arrays.items()}
     return reals | integers | {name: array for name, array in packed.items() if np.abs(array).max() >= LEAST}
-
-
-def byte_hits(weights: dict[str, Array], members: dict[str, bytes]) -> set[str]:
-    """Which arrays have a run of bytes, whole or the first two numbers, in any member."""
-    everything = b"\n".join(members.values())
-    return {
-        name
-        for name, array in weights.items()
-        for form in FORMS
-        for part in (array.ravel(), array.ravel()[:2])
-        if np.abs(part).min() >= 1e-3
-        and np.array_equal(part.astype(form), part)
-        and part.astype(form).tobytes() in everything
-    }
-
-
-def value_hits(weights: dict[str, Array], members: dict[str, bytes]) -> set[str]:
-    """Which arrays have a number that is written in a text or stored in a table."""
-    texts = [data.decode() for name, data in members.items() if name.endswith((".txt", ".json"))]
-    found = {abs(float(number)) for text in texts for number in NUMBER.findall(text)}
-    tables = [load_tensors(data) for name, data in members.items() if name.endswith(".safetensors")]
-    found |= {abs(float(number)) for table in tables for array in table.values() for number in array.ravel()}
-    return {name for name, array in weights.items() if found & set(telling(array))}
-
-
-def telling(array: Array) -> list[float]:
-    """The numbers of an array that say something: reals, and integers that no shape has."""
-    numbers = np.abs(array.ravel().astype(float))
-    return numbers[numbers >= (LEAST if array.dtype.kind == "i" else 1e-3)].tolist()
 
 
 def test_every_weight_has_something_telling(program: Program) -> None:

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from enclair.compiler.ir.errors import InputError
 from enclair.compiler.program import InputSpec
-from enclair.runtime.inputs import check_inputs, split_batch
+from enclair.runtime.inputs import check_inputs, one_after_another, split_batch
 
 SPECS = (InputSpec("image", (2, 3), -1.0, 1.0), InputSpec("age", (2, 1), 0.0, 120.0))
 GOOD = {"image": np.zeros((2, 3), dtype=np.float32), "age": np.full((2, 1), 40)}
@@ -85,6 +85,25 @@ def test_batches_that_do_not_fit() -> None:
         split_batch(SPECS, GOOD | {"image": np.zeros((0, 3))})
     with pytest.raises(InputError, match=r"same number of batches, got .*: image 4/2, age 2/2"):
         split_batch(SPECS, GOOD | {"image": np.zeros((4, 3))})
+
+
+def test_a_number_is_one_batch() -> None:
+    specs = (InputSpec("dose", (), 0.0, 1.0), *SPECS)
+    (piece,) = split_batch(specs, GOOD | {"dose": np.array(0.5)})
+    assert check_inputs(specs, piece)[0]["dose"] == 0.5
+    with pytest.raises(InputError, match=r"got .*: dose has none, image 4/2, age 4/2"):
+        split_batch(specs, {"dose": np.array(0.5), "image": np.zeros((4, 3)), "age": np.ones((4, 1))})
+    with pytest.raises(InputError, match=r"got .*: image has none, age 4/2"):
+        split_batch(SPECS, {"image": np.array(0.5), "age": np.ones((4, 1))})
+
+
+def test_outputs_one_after_another() -> None:
+    results = [{"y": np.full((1, 2), k), "mean": np.array(float(k))} for k in range(3)]
+    assert {name: array.tolist() for name, array in one_after_another(results).items()} == {
+        "y": [[0, 0], [1, 1], [2, 2]],
+        "mean": [0.0, 1.0, 2.0],
+    }
+    assert one_after_another(results[:1])["mean"] is results[0]["mean"]
 
 
 def test_other_shapes_are_left_to_the_check() -> None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from enclair.cli import sessions
 from enclair.cli.files import arrays_as_bytes, check_output, map_file, read_arrays, read_file, write_file
 from enclair.cli.model_commands import note_limits
@@ -98,6 +96,8 @@ def decrypt(
     as_json: Json = False,
 ) -> None:
     """Decrypt the last round's answer, write the model's outputs, end the session."""
+    from enclair.runtime.inputs import one_after_another
+
     check_output(output, force=force)
     client, folder = _client(program, keys), state or _sessions(keys)
     answers, states = _answers(client, message, folder)
@@ -107,9 +107,7 @@ def decrypt(
             f"the answer of round {states[0].round} of {rounds} is due, which is not the last: use enclair client-stage"
         )
     _receive(client, states, answers)
-    results = [client.outputs(each) for each in states]
-    outputs = {name: [result[name] for result in results] for name in client.program.outputs}
-    joined = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in outputs.items()}
+    joined = one_after_another([client.outputs(each) for each in states])
     write_file(output, arrays_as_bytes(joined), force=force, mode=0o600)
     sessions.end(folder, states[0].session)
     counts = _counts(states)

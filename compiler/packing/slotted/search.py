@@ -143,9 +143,10 @@ class Search:
         return states
 
     def _may_be_skewed(self, name: str) -> bool:
-        """Whether one affine step reads a value: it meets each diagonal of a skewed copy once."""
+        """Whether one affine step alone reads the only input: it meets each diagonal of a skewed copy once."""
         readers = [step for step in self.steps if name in arguments(step)]
-        return self.skews and len(readers) == 1 and isinstance(readers[0], AffineStep) and name not in self.outputs
+        alone = len(readers) == 1 and isinstance(readers[0], AffineStep) and name not in self.outputs
+        return self.skews and alone and len(self.inputs) == 1
 
     def _after(self, state: _State, step: Step) -> Iterator[_State]:
         if isinstance(step, AffineStep):

@@ -29,6 +29,7 @@ from enclair.compiler.ir.ops.shape import (
     Transpose,
 )
 from enclair.compiler.ir.types import RealSlotsType
+from enclair.compiler.packing.slotted import diagonals
 from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, candidates, pack
 
 FEW = PackingOptions(width=3)
@@ -255,3 +256,18 @@ def fused_attention(tokens: int, heads: int, width: int) -> Graph:
 def test_query_key_and_value_are_computed_in_one() -> None:
     packed = check_packed(fused_attention(4, 2, 4), partial(pack, slots=256, options=FEW))
     assert "transpose" in packed.layouts
+
+
+def test_many_diagonals_are_written_as_masks_times_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Network("masks")
+    graph = net.build(net.conv(net.square(net.conv(net.input(1, 4, 8, 8), 8)), 8))
+    whole = check_packed(graph, partial(pack, slots=256, options=FEW))
+    monkeypatch.setattr(diagonals, "MOST_VECTOR_BYTES", 0)
+    masked = check_packed(graph, partial(pack, slots=256, options=FEW))
+    assert vectors_of(masked) < vectors_of(whole)
+    assert masked.rotations == whole.rotations
+
+
+def vectors_of(packed: Packed) -> int:
+    transforms = [node for node in packed.server.nodes if isinstance(node.op, LinearTransform)]
+    return sum(len(packed.server.constant(node.args[6])) for node in transforms)

@@ -32,8 +32,9 @@ from enclair.compiler.passes.fold_constants import FoldConstants
 from enclair.compiler.passes.pipeline import dump, run_passes
 from enclair.compiler.passes.recognise_polynomials import RecognisePolynomials
 from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
-from enclair.compiler.planner.ckks_costs import UnitCosts, makespan, step_costs
+from enclair.compiler.planner.ckks_costs import UnitCosts, step_costs
 from enclair.compiler.planner.ckks_memory import graph_memory
+from enclair.compiler.planner.ckks_threads import ThreadedCost
 from enclair.compiler.planner.levels import LevelPlan
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of
 
@@ -206,11 +207,12 @@ def _program(
 def _cost(choice: CkksChoice, *, calibrated: bool) -> dict[str, Any]:
     """What a run is estimated to take."""
     cost = choice.cost
-    spans = {str(threads): makespan(choice.graph, cost.nodes, threads) for threads in THREADS}
+    threaded = ThreadedCost(choice.graph, cost.nodes)
+    spans = {str(threads): threaded.on(threads) for threads in THREADS}
     memory = graph_memory(choice.graph, choice.parameters)
     return {
         "server_ms": cost.total,
-        "critical_ms": cost.critical_path,
+        "critical_ms": threaded.critical_path,
         "threads_ms": spans,
         "client_ms": _client_ms(choice),
         "memory_bytes": memory.total,

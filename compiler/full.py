@@ -99,7 +99,7 @@ def _cheapest(
     Raises:
         CompileError: there is none; says why not.
     """
-    costs = UnitCosts()
+    costs = options.costs or UnitCosts()
     packing = PackingOptions(max_rotation_keys=options.max_rotation_keys, max_ram=options.max_ram)
     best: _Candidate | None = None
     refusals: list[str] = []
@@ -216,7 +216,7 @@ def _program(
         "layouts": {name: repr(UnpackReals(layout)) for name, layout in packed.layouts.items()},
         "values": dict(packed.names),
         "node_ms": dict(choice.cost.nodes),
-        "cost": _cost(choice),
+        "cost": _cost(choice, calibrated=options.costs is not None),
         "ranges": {name: [range_.low, range_.high] for name, range_ in sorted(ranges.items())},
     }
     outputs = tuple(value.name for value in prepared.outputs)
@@ -225,7 +225,7 @@ def _program(
     )
 
 
-def _cost(choice: CkksChoice) -> dict[str, Any]:
+def _cost(choice: CkksChoice, *, calibrated: bool) -> dict[str, Any]:
     """What a run is estimated to take."""
     cost = choice.cost
     spans = {str(threads): makespan(choice.graph, cost.nodes, threads) for threads in THREADS}
@@ -236,7 +236,7 @@ def _cost(choice: CkksChoice) -> dict[str, Any]:
         "threads_ms": spans,
         "client_ms": _client_ms(choice),
         "memory_bytes": memory.total,
-        "calibrated": False,
+        "calibrated": calibrated,
     }
 
 

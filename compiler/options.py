@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from enclair.compiler.errors import CompileError
+from enclair.compiler.planner.ckks_costs import UnitCosts
 
 MODES = ("split", "full")
 
@@ -58,12 +59,10 @@ class FullOptions:
             range.
         margin: by what share calibrated ranges are widened.
         input_ranges: the interval of each input, instead of the calibrated one; values outside are refused.
-        max_ram: bytes that the server may use for keys, plaintexts and ciphertexts; None is three quarters of what the
-            machine has.
+        max_ram: bytes that the server may use for keys, plaintexts and ciphertexts; None is no cap.
         max_rotation_keys: how many rotation keys the client may have to make and send; rotations without a key of their
             own are then composed. None is no cap.
-        upload_ms: what encrypting and sending one ciphertext counts for, beside the server's milliseconds; None takes
-            the cost model's.
+        costs: of units of the server's work, as measured on the machine that will serve; None takes usual ones.
     """
 
     tolerance: float | None = None
@@ -71,7 +70,7 @@ class FullOptions:
     input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     max_ram: int | None = None
     max_rotation_keys: int | None = None
-    upload_ms: float | None = None
+    costs: UnitCosts | None = None
 
 
 LEAST_ROTATION_KEYS = 16
@@ -92,8 +91,6 @@ def check_full_options(options: FullOptions) -> None:
             f"max_rotation_keys must be at least {LEAST_ROTATION_KEYS}, one for each power of two, got"
             f" {options.max_rotation_keys}"
         )
-    if options.upload_ms is not None and not options.upload_ms >= 0:
-        raise CompileError(f"upload_ms must not be negative, got {options.upload_ms}")
 
 
 def _check_common(tolerance: float | None, margin: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +45,9 @@ def peak_memory() -> int:
 
 
 def forget_peak() -> None:
-    """Let the peak of this process begin with the memory it has now (Linux, proc(5), clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5")
+    """Let the peak of this process begin with the memory that it has now; a kernel that cannot keeps the old one.
+
+    Writing 5 to ``clear_refs`` does it: see proc(5).
+    """
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")

@@ -17,7 +17,8 @@ import numpy as np
 from enclair.compiler.approx.budget import Place, share_out, smallest_tolerance
 from enclair.compiler.approx.certificates import METHOD
 from enclair.compiler.approx.domains import Domain, Seen, domain_of
-from enclair.compiler.approx.fits import Fit, check_domain
+from enclair.compiler.approx.fits import Fit
+from enclair.compiler.approx.fitting import check_domain
 from enclair.compiler.approx.functions import facts_of
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
 from enclair.compiler.approx.real_intervals import proven_ranges
@@ -43,6 +44,7 @@ from enclair.compiler.passes.lower_pads import LowerPads
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.lower_to_affine import LowerToAffine
 from enclair.compiler.passes.pipeline import run_passes
+from enclair.compiler.passes.recognise_activations import RecogniseActivations
 from enclair.compiler.planner.sides import MOVES, SUMS
 
 LOWER = (
@@ -62,7 +64,6 @@ MOST_BUDGET = 4.0
 """Certified errors may sum up to this many tolerances, as they hardly ever align; the measured gap may not."""
 LEAST_STEP = 1.3
 """Ratio of a sum of errors that fails to one that holds at which the search ends."""
-LEAST_BUDGET = 1e-5
 MOST_SPREAD = 12.0
 """Rows of a softmax whose sums differ by more than exp(12) have their maxima subtracted."""
 WORTH_A_LEVEL = 2.0
@@ -179,7 +180,8 @@ def approximate(
 
 def lower(graph: Graph, samples: Samples) -> Graph:
     """The graph by sums, products, moves and functions of one element; exact but for float64's rounding."""
-    return run_passes(graph, (LowerNormalisations(_shifts(graph, samples)), *LOWER))
+    named = run_passes(graph, (FoldConstants(), RecogniseActivations()))
+    return run_passes(named, (LowerNormalisations(_shifts(named, samples)), *LOWER))
 
 
 def _shifts(graph: Graph, samples: Samples) -> dict[str, Shift]:
@@ -303,7 +305,10 @@ class _Search:
         for _ in range(MOST_ATTEMPTS):
             fits = share_out(self.places, budget, 0.0) if self.places else ()
             if fits is None and best is None:
-                break
+                if failing <= 2 * budget:
+                    break
+                budget = failing
+                continue
             if fits is not None and best is not None and _levels(fits) >= best.levels:
                 holding = budget
             else:
@@ -313,9 +318,9 @@ class _Search:
                     best, holding = found, budget
                 else:
                     failing = budget
-            if not self.places or failing < LEAST_STEP * holding or failing < LEAST_BUDGET * self.tolerance:
+            if not self.places or failing < LEAST_STEP * holding:
                 break
-            budget = (holding * failing) ** 0.5 if holding else failing / 4
+            budget = (holding * failing) ** 0.5 if holding else failing / 2
         return (None if best is None else self._fewer_products(best, holding, few)), smallest
 
     def _fewer_products(self, best: Approximated, budget: float, few: Sequence[int]) -> Approximated:

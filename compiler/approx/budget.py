@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import inf
 
 from enclair.compiler.approx.domains import Domain
-from enclair.compiler.approx.fits import MOST_LEVELS, ONE_POLYNOMIAL, Fit, best_at, cheapest
+from enclair.compiler.approx.fits import Fit
+from enclair.compiler.approx.fitting import MOST_LEVELS, ONE_POLYNOMIAL, best_at, cheapest
 from enclair.compiler.approx.functions import has_corners
 from enclair.compiler.ir.ops.base import Op
 

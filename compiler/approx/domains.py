@@ -13,7 +13,7 @@ from enclair.compiler.approx.ranges import Range
 
 MUCH_WIDER = 1.25
 """A proven range is taken though it is wider than the calibrated one, up to this ratio of widths."""
-SPREADS = 4.0
+SPREADS = 6.0
 """A calibrated end is at least this many standard deviations beyond the mean of what single samples reach,"""
 MOST_EXTRAPOLATED = 0.5
 """but at most this share of the width, in logarithms for positive functions, beyond what was seen."""

@@ -85,7 +85,10 @@ class _Shared(Generic[Item, Result]):
                 helpers.append(_pool(cores()).submit(self._help, free))
             self._take(number)
         for helper in helpers:
-            helper.result()
+            if helper.cancel():  # nobody had time to begin: to wait might be to wait for each other
+                free.release()
+            else:
+                helper.result()
         return self._results  # type: ignore[return-value] # every one is there
 
     def _help(self, free: BoundedSemaphore) -> None:

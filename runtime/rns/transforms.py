@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from enclair.runtime.limbs.compiled import BIT, FLOAT, INT, Floats, Integers, compiled, read, write
-from enclair.runtime.limbs.ntt import Transform
+from enclair.runtime.limbs.ntt import Transform, reversed_bits
 from enclair.runtime.rns.lanes import centred, full, load, product, store, transposed
 
 BLOCK = 2048
@@ -36,9 +36,30 @@ def tables(transform: Transform) -> Floats:
 
     The first root, which no butterfly uses, is 1 / N backward.
     """
-    roots = [transform.forward_roots[0], transform.inverse_roots[0]]
-    centred_roots = np.stack([centred_residues(row, transform.prime) for row in roots])
-    return np.stack([centred_roots, np.stack([_tails(row) for row in centred_roots])], axis=1)
+    prime, ring_dim = transform.prime, transform.ring_dim
+    roots = np.stack([_powers(root, prime, ring_dim) for root in (transform.root, pow(transform.root, -1, prime))])
+    roots[1, 0] = centred_residues(np.array([pow(ring_dim, -1, prime)], dtype=np.uint64), prime)[0]
+    return np.stack([roots, np.stack([_tails(row) for row in roots])], axis=1)
+
+
+def _powers(root: int, prime: int, ring_dim: int) -> Floats:
+    """(N,): the powers of a root, exponents with their bits reversed, centred."""
+    powers = np.empty(ring_dim)
+    words = np.array([pow(root, i, prime) for i in range(8)], dtype=np.uint64)
+    powers[:8], count = centred_residues(words, prime), 8
+    while count < ring_dim:
+        _multiply(powers[:count], float(pow(root, count, prime)), float(prime), powers[count : 2 * count])
+        count *= 2
+    return powers[reversed_bits(ring_dim)]
+
+
+@compiled(read(FLOAT, 1), FLOAT, FLOAT, write(FLOAT, 1))
+def _multiply(x: Floats, factor: float, prime: float, out: Floats) -> None:
+    """Out = x times a factor below the prime, centred."""
+    p, n, f = full(prime), full(-1.0 / prime), full(factor)
+    f = centred(f, p, n)
+    for j in range(0, x.size, 8):
+        store(out, j, centred(product(load(x, j), f, p, n), p, n))
 
 
 def centred_residues(residues: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], prime: int) -> Floats:

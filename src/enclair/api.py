@@ -62,7 +62,7 @@ def compile(  # noqa: A001 (the verb of the field)
             products, but the client sees the summands and needs fewer queries to solve for the weights (``inspect``
             says how many).
         input_ranges: the interval of each input, instead of the one seen; values outside are refused.
-        max_ram: full mode: bytes that the server may use; three quarters of this machine's memory if not given.
+        max_ram: full mode: bytes that the server may use for keys, plaintexts and ciphertexts; no cap if not given.
         max_rotation_keys: full mode: how many rotation keys the client may have to make and send.
         batch: extent of the leading axis where the model leaves it open (PyTorch modules do).
         name: of the program; by default that of the file or the class.
@@ -72,7 +72,11 @@ def compile(  # noqa: A001 (the verb of the field)
         EnclairError: the subclass and the message say what is wrong with the model, the samples or the options.
     """
     split = {"activation_bits": activation_bits, "weight_bits": weight_bits, "finishing_sums": finishing_sums}
-    full = {"max_ram": max_ram, "max_rotation_keys": max_rotation_keys}
+    full: dict[str, Any] = {"max_ram": max_ram, "max_rotation_keys": max_rotation_keys, "costs": None}
+    if mode == "full":
+        from enclair.calibration import load_costs
+
+        full["costs"] = load_costs()
     options = _options(mode, split, full, tolerance=tolerance, margin=margin, input_ranges=input_ranges or {})
     if batch < 1:
         raise CompileError(f"batch must be at least 1, got {batch}")

@@ -24,6 +24,11 @@ def test_memory_is_that_of_the_process_alone():
     assert 190e6 < large - small < 210e6
 
 
+def test_a_peak_is_forgotten():
+    before, after = apart(works_apart.memory_forgotten, 201)
+    assert before - after > 190e6
+
+
 def test_a_process_is_held_to_one_core():
     assert apart(works_apart.cores_when_held_to, 1) == (1, (1, "1"))
 

@@ -28,3 +28,11 @@ def cores_when_held_to(count):
     from measures.processes import apart, use_cores
 
     return use_cores(count), apart(cores)
+
+
+def memory_forgotten(megabytes):
+    from measures.timing import forget_peak, peak_memory
+
+    before = memory_of(megabytes)
+    forget_peak()
+    return before, peak_memory()

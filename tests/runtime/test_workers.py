@@ -1,28 +1,31 @@
-"""Pieces of work are done once each, in order, wherever they are asked for."""
+"""Threads over independent work: nested calls end, and exceptions come through."""
 
-import threading
+from __future__ import annotations
 
 import pytest
 
-from enclair.runtime.limbs import workers
+from enclair.runtime.limbs.workers import cores, parallel_map, spread
+
+
+def nested(depth: int) -> int:
+    """The sum of 1 over a tree of calls, each level on all cores."""
+    return 1 if depth == 0 else sum(parallel_map(nested, [depth - 1] * (2 * cores() + 1)))
+
+
+def test_nested_calls_never_wait_for_each_other() -> None:
+    for _ in range(20):
+        assert nested(3) == (2 * cores() + 1) ** 3
 
 
 def test_results_keep_their_order() -> None:
-    assert workers.spread(lambda i: i * i, range(20)) == [i * i for i in range(20)]
+    assert spread(lambda x: x * x, list(range(50))) == [x * x for x in range(50)]
 
 
-def test_a_worker_does_what_it_asks_for_itself() -> None:
-    """Waiting for other workers could wait for ever: they may all be waiting."""
+def test_an_exception_comes_through_nested_calls() -> None:
+    def fail(number: int) -> int:
+        if number == 7:
+            raise ValueError("seven")
+        return number
 
-    def work(i: int) -> list[tuple[int, bool]]:
-        here = threading.get_ident()
-        return workers.spread(lambda j: (10 * i + j, threading.get_ident() == here), range(5))
-
-    got = workers.parallel_map(work, range(8))
-    assert got == [[(10 * i + j, True) for j in range(5)] for i in range(8)]
-
-
-@pytest.mark.parametrize(("count", "cores"), [(1, 2), (5, 1)])
-def test_what_no_other_thread_can_help_with_stays_here(count: int, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: cores)
-    assert set(workers.spread(lambda _: threading.get_ident(), range(count))) == {threading.get_ident()}
+    with pytest.raises(ValueError, match="seven"):
+        parallel_map(lambda start: parallel_map(fail, range(start, start + 5)), range(0, 10, 5))

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, log2
 
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
-
-
-def arguments(step: Step) -> tuple[str, ...]:
-    """The values that a step reads."""
-    if isinstance(step, AffineStep):
-        return tuple(name for name, _ in step.terms)
-    return (step.argument,) if isinstance(step, PolynomialStep | WindowStep) else (step.left, step.right)
+from enclair.compiler.packing.slotted.steps import PolynomialStep, ProductStep, Step, WindowStep, arguments
 
 
 def levels_of(step: Step) -> int:

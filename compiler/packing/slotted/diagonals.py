@@ -13,102 +13,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from enclair.compiler.ir.slot_layouts import Positions, Skewed, Slotted
-from enclair.compiler.packing.slotted.maps import LinearMap, Matrix, Term
+from enclair.compiler.packing.slotted.maps import LinearMap, Term
+from enclair.compiler.packing.slotted.periods import Numbers, Periods, Source
+from enclair.compiler.packing.slotted.rotation_sets import (
+    Entries,
+    Reals,
+    Sets,
+    combined,
+    entries_of,
+    full_sets,
+    members,
+    reduced,
+    sets_of,
+)
 
-Reals: TypeAlias = NDArray[np.float64]
-Numbers: TypeAlias = NDArray[np.int64]
-Source: TypeAlias = Slotted | Skewed
-
-Sets: TypeAlias = dict[tuple[int, int], int]
-"""For each (row, column) a set of rotations, as the bits of an integer."""
-
+_FEW = 64
+"""Entries that are sorted faster than sets are added."""
 MOST_VECTOR_BYTES = 1 << 28
 """Diagonals that together take more are written as masks times weights, several to a diagonal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Periods:
-    """How rotations reduce: modulo ``modulus``; entries go to slots modulo ``tile``, which repeats.
-
-    Args:
-        source: period of the argument.
-        target: period of the result.
-        skew: slots by which each copy of the argument is rotated further; 0 for none.
-        slots: of a ciphertext.
-    """
-
-    source: int
-    target: int
-    skew: int
-    slots: int
-
-    @property
-    def folded(self) -> bool:
-        """Whether copies of the result must be added up."""
-        return self.target < self.width
-
-    @property
-    def width(self) -> int:
-        """The period that the argument has for certain."""
-        return self.slots if self.skew else self.source
-
-    @property
-    def modulus(self) -> int:
-        """Rotations are below it."""
-        return self.skew or min(self.source, self.target)
-
-    @property
-    def tile(self) -> int:
-        """Plaintexts repeat with this period."""
-        return max(self.width, self.target)
-
-    @property
-    def sums(self) -> tuple[int, ...]:
-        """Rotations that add up the copies, each once, in order."""
-        steps, step = [], self.target
-        while step < self.width:
-            steps.append(step)
-            step *= 2
-        return tuple(steps)
-
-    def place(self, slots: Numbers, rotation: int) -> Numbers:
-        """Where the entries of a diagonal go: ``slots`` of the result, read ``rotation`` (below ``source``) further."""
-        if not self.folded:
-            return slots % self.target
-        small = rotation % self.modulus
-        copy = (rotation % self.target) // self.skew if self.skew else 0
-        read = copy * self.source + (slots + rotation - copy * self.skew) % self.source
-        return (read - small) % self.tile
-
-
-def periods(source: Source, target: Slotted) -> Periods | None:
-    """How rotations between two layouts reduce; None where copies could not be added up."""
-    base = source.base if isinstance(source, Skewed) else source
-    found = Periods(base.period, target.period, source.shift if isinstance(source, Skewed) else 0, target.slots)
-    ratio = found.width // target.period if found.folded else 1
-    fits = ratio & (ratio - 1) == 0 and (not found.folded or found.width % target.period == 0)
-    fits = fits and (found.folded or target.period % base.period == 0)
-    if found.skew:
-        fits = fits and _skew_fits(found)
-    return found if fits else None
-
-
-def _skew_fits(found: Periods) -> bool:
-    """Whether the copies of the argument meet all diagonals: period, result and skew divide each other as they must."""
-    copies = found.slots // found.source
-    return (
-        found.folded
-        and found.target <= found.source
-        and found.source % found.target == 0
-        and found.target % found.skew == 0
-        and found.target // found.skew <= copies
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +56,6 @@ class Diagonals:
     which: Numbers
     weights: Reals
     vectors: Reals
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """Nonzeros of a factor, by where they lead: ciphertexts, rotation (below the source's period), slot, weight."""
-
-    rows: Numbers
-    cols: Numbers
-    rotations: Numbers
-    slots: Numbers
-    weights: Reals
-
-    def codes(self) -> Numbers:
-        """Row, column and rotation as one number."""
-        return (self.rows * _MOST_CIPHERS + self.cols) * _RADIX + self.rotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +121,6 @@ def _coarser(map_: LinearMap) -> Iterator[LinearMap]:
         yield map_.flat()
 
 
-def _entries(factor: Matrix, source: Positions, target: Positions, period: int) -> Entries:
-    rows, cols = np.repeat(np.arange(factor.shape[0]), np.diff(factor.indptr)), factor.indices.astype(np.int64)
-    slots = target[1][rows]
-    return Entries(target[0][rows], source[0][cols], (source[1][cols] - slots) % period, slots, factor.data)
-
-
 @dataclass(slots=True)
 class Transform:
     """A linear map between two layouts, as diagonals.
@@ -245,7 +150,7 @@ class Transform:
                 total[place] = total.get(place, 0) | rotations
         rows, cols, rotations_ = [], [], []
         for (row, col), found_here in sorted(total.items()):
-            small = _members(_reduced(found_here, self.periods.source, self.periods.modulus))
+            small = members(reduced(found_here, self.periods.source, self.periods.modulus))
             rotations_.append(small)
             rows.append(np.full(small.size, row))
             cols.append(np.full(small.size, col))
@@ -257,15 +162,15 @@ class Transform:
         at = (id(term[number]), number)
         if at not in self._entries:
             positions = self._parts.source[number], self._parts.target[number]
-            self._entries[at] = _entries(term[number], *positions, self.periods.source)
+            self._entries[at] = entries_of(term[number], *positions, self.periods.source)
         return self._entries[at]
 
     def _sets_of(self, term: Term, number: int) -> Sets:
         """The rotations of a factor; those of a full matrix without looking at its entries."""
         factor = term[number]
         if factor.nnz < factor.shape[0] * factor.shape[1] or factor.nnz < _FEW:
-            return _sets(self.entries(term, number), self.periods.source)
-        return _full_sets(self._parts.source[number], self._parts.target[number], self.periods.source)
+            return sets_of(self.entries(term, number), self.periods.source)
+        return full_sets(self._parts.source[number], self._parts.target[number], self.periods.source)
 
     def split_terms(self) -> tuple[Term, ...]:
         """The terms with factors along which both layouts are sums."""
@@ -284,12 +189,12 @@ class Transform:
             rest: Sets = {(0, 0): 1}
             for number in range(len(term)):
                 if number != wide:
-                    rest = _combined(rest, sets[id(term[number]), number], period)
+                    rest = combined(rest, sets[id(term[number]), number], period)
             dense = sets[id(term[wide]), wide]
             _, others = joined.setdefault(frozenset(dense.items()), (dense, {}))
             for place, rotations in rest.items():
                 others[place] = others.get(place, 0) | rotations
-        return (_combined(rest, dense, period) for dense, rest in joined.values())
+        return (combined(rest, dense, period) for dense, rest in joined.values())
 
     def diagonals(self) -> Diagonals:
         """The tables, rows first; an empty map has one zero term."""
@@ -299,71 +204,6 @@ class Transform:
 def widest(term: Term) -> int:
     """The factor with the most nonzeros a row: that of the channels."""
     return int(np.argmax([factor.nnz / max(1, factor.shape[0]) for factor in term]))
-
-
-def _combined(a: Sets, b: Sets, period: int) -> Sets:
-    """All sums of a place and rotation of each."""
-    joined: Sets = {}
-    for (row, col), mine in a.items():
-        for (more_row, more_col), theirs in b.items():
-            at = (row + more_row, col + more_col)
-            joined[at] = joined.get(at, 0) | _sums(mine, theirs, period)
-    return joined
-
-
-def _sets(entries: Entries, period: int) -> Sets:
-    """The rotations of a factor's entries for each (row, column)."""
-    codes = np.unique(entries.codes())
-    places, rotations = np.divmod(codes, _RADIX)
-    starts = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
-    found = {}
-    for start, stop in zip(starts, [*starts[1:], codes.size], strict=True):
-        place = divmod(int(places[start]), _MOST_CIPHERS)
-        found[place] = _bits(rotations[start:stop], period)
-    return found
-
-
-def _full_sets(source: Positions, target: Positions, period: int) -> Sets:
-    """The rotations from every position of a source to every position of a target."""
-    reads = {int(c): _bits(source[1][source[0] == c] % period, period) for c in np.unique(source[0])}
-    writes = {int(c): _bits(-target[1][target[0] == c] % period, period) for c in np.unique(target[0])}
-    return {(row, col): _sums(a, b, period) for row, b in writes.items() for col, a in reads.items()}
-
-
-def _bits(numbers: Numbers, period: int) -> int:
-    flags = np.zeros(period, dtype=np.uint8)
-    flags[numbers] = 1
-    return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
-
-
-def _members(bits: int) -> Numbers:
-    raw = np.frombuffer(bits.to_bytes(bits.bit_length() // 8 + 1, "little"), dtype=np.uint8)
-    return np.flatnonzero(np.unpackbits(raw, bitorder="little"))
-
-
-def _sums(a: int, b: int, period: int) -> int:
-    """All sums of members of two sets, modulo the period."""
-    few, many = (a, b) if a.bit_count() <= b.bit_count() else (b, a)
-    total = 0
-    for step in _members(few).tolist():
-        total |= many << step
-    return _reduced(total, 2 * period, period)
-
-
-def _reduced(bits: int, extent: int, modulus: int) -> int:
-    """A set of numbers below ``extent``, modulo a number that divides it."""
-    total, mask = 0, (1 << modulus) - 1
-    for start in range(0, extent, modulus):
-        total |= (bits >> start) & mask
-    return total
-
-
-_FEW = 64
-"""Entries that are sorted faster than sets are added."""
-_RADIX = 1 << 20
-"""Above every rotation."""
-_MOST_CIPHERS = 1 << 20
-"""Above every number of a ciphertext."""
 
 
 class _Collector:

@@ -22,10 +22,11 @@ from enclair.compiler.ir.ops.ckks import (
 from enclair.compiler.ir.ops.polynomial import Polynomial, chebyshev_sum
 from enclair.compiler.ir.slot_layouts import Slotted
 from enclair.compiler.ir.types import CkksType
-from enclair.compiler.packing.slotted.diagonals import Diagonals, Numbers, Source
+from enclair.compiler.packing.slotted.diagonals import Diagonals
 from enclair.compiler.packing.slotted.lowering import Lowered
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
+from enclair.compiler.packing.slotted.periods import Numbers, Source
 from enclair.compiler.packing.slotted.search import Chosen, Search
+from enclair.compiler.packing.slotted.steps import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.window_sums import window_sums
 
 
@@ -180,7 +181,7 @@ class Emitter:
             unheld = value.unheld * lowered.multiplicity if lowered.transform is None else 0.0
             operands.append(Emitted(moved, common, unheld))
         made = self.builder.add(MultiplyCiphers(), operands[0].cipher, operands[1].cipher, origin=step.origin)
-        summed = self.search.summed(common, step)
+        summed = self.search.layouts.summed(common, step)
         if summed is None:
             raise TypeError(f"{step.out} cannot be summed in {common}")
         made = self._rotated_sums(self._over_ciphers(made, summed.ciphers), summed.rotations)

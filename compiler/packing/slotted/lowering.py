@@ -6,13 +6,15 @@ Some maps need no plaintext: those that copy and add up whole ciphertexts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from math import prod
 
 import numpy as np
 
 from enclair.compiler.ir.slot_layouts import Slotted
-from enclair.compiler.packing.slotted.diagonals import Keys, Numbers, Source, Transform, periods
+from enclair.compiler.packing.slotted.diagonals import Keys, Transform
 from enclair.compiler.packing.slotted.maps import LinearMap
+from enclair.compiler.packing.slotted.periods import Numbers, Source, periods
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts, Steps, choose_baby_steps
 
 
@@ -44,6 +46,14 @@ class Lowered:
         return self.sign * ((1 if self.gathered is None else self.gathered.shape[1]) << len(self.sums))
 
 
+class Unheld(Enum):
+    """What slots without an element hold."""
+
+    ZERO = "zero"
+    ALIKE = "all the same"
+    GARBAGE = "anything"
+
+
 NO_STEPS = Steps(0, 0, 0, 0, 0)
 FREE = Lowered(None, 0, NO_STEPS, None, (), 0.0)
 
@@ -59,32 +69,32 @@ class Lowerings:
 
     slots: int
     costs: RotationCosts
-    _found: dict[tuple[int, Source, Slotted, RotationCosts, bool], Lowered | None] = field(default_factory=dict)
+    _found: dict[tuple[int, Source, Slotted, RotationCosts, Unheld], Lowered | None] = field(default_factory=dict)
     _maps: list[LinearMap] = field(default_factory=list)
     _in_place: dict[tuple[int, Slotted], Slotted | None] = field(default_factory=dict)
     _keys: dict[tuple[int, Source, Slotted], tuple[Transform, Keys] | None] = field(default_factory=dict)
 
     def lower(
-        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, *, clean: bool = True
+        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, unheld: Unheld = Unheld.ALIKE
     ) -> Lowered | None:
-        """The cheapest form; None where the layouts do not allow any. Only what is ``clean`` is passed on as it is."""
-        if clean and isinstance(source, Slotted) and self.in_place(map_, source) == target:
+        """The cheapest form; None where the layouts do not allow any."""
+        if unheld is not Unheld.GARBAGE and isinstance(source, Slotted) and self.in_place(map_, source) == target:
             return FREE
-        at = (id(map_), source, target, costs, clean)
+        at = (id(map_), source, target, costs, unheld)
         if at not in self._found:
             self._maps.append(map_)  # keeps its id from being used again
-            self._found[at] = self._negated(map_, source, target, costs, clean=clean) or self._lower(
-                map_, source, target, costs, clean=clean
+            self._found[at] = self._negated(map_, source, target, costs, unheld) or self._lower(
+                map_, source, target, costs, unheld
             )
         return self._found[at]
 
     def _negated(
-        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, *, clean: bool
+        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, unheld: Unheld
     ) -> Lowered | None:
         """What needs no plaintext but for its sign, to be subtracted."""
         if map_.weight != -1:
             return None
-        opposite = self.lower(map_.times(-1.0), source, target, costs, clean=clean)
+        opposite = self.lower(map_.times(-1.0), source, target, costs, unheld)
         return replace(opposite, sign=-1) if opposite is not None and opposite.transform is None else None
 
     def in_place(self, map_: LinearMap, source: Slotted) -> Slotted | None:
@@ -96,7 +106,7 @@ class Lowerings:
         return self._in_place[at]
 
     def _lower(
-        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, *, clean: bool
+        self, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts, unheld: Unheld
     ) -> Lowered | None:
         if (found := self._transform(map_, source, target)) is None:
             return None
@@ -105,7 +115,7 @@ class Lowerings:
         baby_steps, steps = choose_baby_steps(keys.rows, keys.cols, keys.rotations, self.slots, costs, strides)
         sums = transform.periods.sums
         summing = len(sums) * target.count * (costs.rotate + costs.add)
-        if clean and isinstance(source, Slotted) and _needs_no_plaintext(map_, source, target, keys):
+        if isinstance(source, Slotted) and _needs_no_plaintext(map_, source, target, keys, unheld):
             gathered = _gathered(keys, target.count)
             adding = 0 if gathered is None else costs.add * gathered.size
             return Lowered(None, 0, NO_STEPS, gathered, sums, summing + adding)
@@ -127,20 +137,21 @@ def _in_place(map_: LinearMap, source: Slotted) -> Slotted | None:
     return None if new is None else source.reordered(map_.shape_in, map_.shape_out, new)
 
 
-def _needs_no_plaintext(map_: LinearMap, source: Slotted, target: Slotted, keys: Keys) -> bool:
+def _needs_no_plaintext(map_: LinearMap, source: Slotted, target: Slotted, keys: Keys, unheld: Unheld) -> bool:
     """Whether every slot of the results, before copies are added up, is a sum of the same slot of some ciphertexts.
 
-    Slots without an element must be so too, so that what they hold is not added to an element.
+    Every slot with an element must be used, and only those may be added to elements, unless the others hold zeros.
     """
+    if unheld is Unheld.GARBAGE:
+        return False
     terms = np.bincount(keys.rows, minlength=target.count)
     if keys.rotations.any() or map_.weight != 1 or np.unique(terms).size != 1 or terms[0] == 0:
         return False
-    sizes = prod(map_.shape_in), prod(map_.shape_out)
-    places = source.count * source.period, target.count * target.period
-    return (
-        sizes[0] * places[1] == sizes[1] * places[0]
-        and map_.nonzeros * source.count == keys.rows.size * sizes[0] * max(1, target.period // source.period)
-    )  # fmt: skip
+    held = np.bincount(source.positions()[0], minlength=source.count)[keys.cols].sum()
+    all_used = map_.nonzeros == held * max(1, target.period // source.period)
+    added = int(terms[0]) * max(1, source.period // target.period)
+    all_held = map_.nonzeros == prod(map_.shape_out) * added
+    return bool(all_used and (all_held or unheld is Unheld.ZERO))
 
 
 def _gathered(keys: Keys, count: int) -> Numbers | None:

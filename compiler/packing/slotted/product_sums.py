@@ -15,10 +15,10 @@ from math import prod
 import numpy as np
 
 from enclair.compiler.ir.slot_layouts import Digit, SlotAxis, Slotted
-from enclair.compiler.packing.slotted.diagonals import Numbers
 from enclair.compiler.packing.slotted.maps import LinearMap, Shape
+from enclair.compiler.packing.slotted.periods import Numbers
 from enclair.compiler.packing.slotted.placements import ordered
-from enclair.compiler.packing.slotted.regions import ProductStep
+from enclair.compiler.packing.slotted.steps import ProductStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from math import prod
 from typing import TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 
 from enclair.compiler.errors import PackingError
 from enclair.compiler.ir.graph import Array, Graph, Node, Value
@@ -27,12 +26,20 @@ from enclair.compiler.ir.ops.shape import Concat, DepthToSpace, Resize, SpaceToD
 from enclair.compiler.packing.slotted.linear_ops import MOVES, AffineOp, affine_op, expansion, shape_of
 from enclair.compiler.packing.slotted.maps import (
     LinearMap,
-    Matrix,
     Shape,
     composed_nonzeros,
     identity,
     identity_map,
     matrix,
+)
+from enclair.compiler.packing.slotted.spreads import spread_left, spread_right
+from enclair.compiler.packing.slotted.steps import (
+    AffineStep,
+    PolynomialStep,
+    ProductStep,
+    Step,
+    WindowStep,
+    with_argument,
 )
 
 SPATIAL = (Conv, ConvTranspose, SumPool, AveragePool, Resize, DepthToSpace, SpaceToDepth)
@@ -40,70 +47,12 @@ SPATIAL = (Conv, ConvTranspose, SumPool, AveragePool, Resize, DepthToSpace, Spac
 WINDOWS = (SumPool, AveragePool, ReduceSum, ReduceMean)
 LINEAR = (Conv, ConvTranspose, Add, Sub, BatchNorm, *WINDOWS, *MOVES)
 """Ops that read their first argument linearly, and may read slots beside garbage."""
+Scaled: TypeAlias = tuple[str, float]
+"""A computed value, and by what it is still to be multiplied."""
 MOST_NONZEROS = 1 << 23
 """Of a map whose factors must be multiplied out."""
 MOST_GROWTH = 4.0
 """How many times the nonzeros of its parts a composition may have."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AffineStep:
-    """``out`` = the sum of maps of values, plus ``bias``."""
-
-    out: str
-    shape: Shape
-    terms: tuple[tuple[str, LinearMap], ...]
-    bias: Array | None
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class PolynomialStep:
-    """``out`` = a polynomial of each element of ``argument``."""
-
-    out: str
-    shape: Shape
-    argument: str
-    op: Polynomial
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProductStep:
-    """``out`` = x times y, element by element, then summed over the first axis, of extent ``sums``."""
-
-    out: str
-    shape: Shape
-    left: str
-    right: str
-    sums: int
-    origin: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowStep:
-    """``out`` = sums of ``argument``, by a map of zeros and ones, that only linear maps read."""
-
-    out: str
-    shape: Shape
-    argument: str
-    map: LinearMap
-    origin: str
-
-    @property
-    def terms(self) -> tuple[tuple[str, LinearMap], ...]:
-        """As those of an affine step."""
-        return ((self.argument, self.map),)
-
-    @property
-    def bias(self) -> None:
-        """Nothing is added."""
-        return
-
-
-Scaled: TypeAlias = tuple[str, float]
-"""A computed value, and by what it is still to be multiplied."""
-Step: TypeAlias = AffineStep | PolynomialStep | ProductStep | WindowStep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,8 +266,9 @@ class Regions:
         """An op on a value: composed with how the value is made, or on the value computed first."""
         inner = self._affine(value)
         if not _composes(op.map, inner):
-            self._computed(value.name, "")
-            inner = self._affine(value)
+            name, weight = self._unscaled(value.name, "")
+            shape = self.shapes[name]
+            inner = _Affine(shape, {name: identity_map(shape, shape).times(weight)}, None)
         terms = {name: op.map.after(map_) for name, map_ in inner.terms.items()}
         bias = op.bias
         if inner.bias is not None:
@@ -357,20 +307,6 @@ class Regions:
         return name
 
 
-def with_argument(op: Polynomial, scale: float, shift: float) -> Polynomial:
-    """The polynomial q with q(x) = p(scale x + shift).
-
-    It has the same coefficients on another interval, mirrored where scale < 0.
-    """
-    if scale == 1 and shift == 0:
-        return op
-    ends = (op.low - shift) / scale, (op.high - shift) / scale
-    if scale > 0:
-        return Polynomial(op.coefficients, *ends)
-    mirrored = tuple(c if k % 2 == 0 else -c for k, c in enumerate(op.coefficients))
-    return Polynomial(mirrored, ends[1], ends[0])
-
-
 def _composes(outer: LinearMap, inner: _Affine) -> bool:
     """Whether a map may be composed with how its argument is made."""
     for map_ in inner.terms.values():
@@ -402,32 +338,3 @@ def _placement(shape: Shape, out: Shape, axis: int, start: int) -> LinearMap:
     rows[start + np.arange(shape[axis]), np.arange(shape[axis])] = 1
     factors[axis] = matrix(rows)
     return LinearMap(shape, out, (tuple(factors),))
-
-
-def spread_left(left: Shape, right: Shape) -> LinearMap:
-    """x [..., i, k] -> [k, ..., i, j]: copies along j, the inner axis first."""
-    leading = np.broadcast_shapes(left[:-2], right[:-2])
-    return _spread(left, leading, left[-1], left[-2], right[-1], inner_last=True)
-
-
-def spread_right(left: Shape, right: Shape) -> LinearMap:
-    """y [..., k, j] -> [k, ..., i, j]: copies along i, the inner axis first."""
-    leading = np.broadcast_shapes(left[:-2], right[:-2])
-    return _spread(right, leading, left[-1], left[-2], right[-1], inner_last=False)
-
-
-def _spread(shape: Shape, leading: Shape, inner: int, rows: int, columns: int, *, inner_last: bool) -> LinearMap:
-    """A selection on the flat tensor."""
-    out = (inner, *leading, rows, columns)
-    positions = np.arange(prod(shape)).reshape(shape)
-    ordered = np.moveaxis(positions, -1, 0)[..., None] if inner_last else np.moveaxis(positions, -2, 0)[..., None, :]
-    lead = (1,) * (len(leading) - len(shape) + 2)
-    aligned = ordered.reshape(inner, *lead, *ordered.shape[1:])
-    source = np.broadcast_to(aligned, out).reshape(-1)
-    factor = matrix(np.zeros((0, 0))) if not source.size else _selection_matrix(source, prod(shape))
-    return LinearMap(shape, out, ((factor,),))
-
-
-def _selection_matrix(source: Array, extent: int) -> Matrix:
-    rows = np.arange(source.size)
-    return matrix(sp.coo_array((np.ones(source.size), (rows, source)), shape=(source.size, extent)))

@@ -6,34 +6,23 @@ values that a later step reads, and only the ``width`` cheapest states are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import TypeAlias
 
 from enclair.compiler.errors import PackingError
-from enclair.compiler.ir.slot_layouts import Skewed, Slotted
-from enclair.compiler.packing.slotted.depths import arguments, depths
-from enclair.compiler.packing.slotted.diagonals import Source
-from enclair.compiler.packing.slotted.lowering import Lowered, Lowerings
+from enclair.compiler.ir.slot_layouts import Slotted
+from enclair.compiler.packing.slotted.depths import depths
+from enclair.compiler.packing.slotted.layout_candidates import LayoutCandidates
+from enclair.compiler.packing.slotted.lowering import Lowered, Lowerings, Unheld
 from enclair.compiler.packing.slotted.maps import LinearMap, Shape, identity_map
+from enclair.compiler.packing.slotted.periods import Source
 from enclair.compiler.packing.slotted.placements import (
-    Grid,
-    fresh_grids,
-    is_image,
     strides_of,
-    vector_layouts,
 )
-from enclair.compiler.packing.slotted.product_sums import (
-    SpreadAxes,
-    Summed,
-    kept_layouts,
-    spread_axes,
-    stacked_layouts,
-    summed_layout,
-)
-from enclair.compiler.packing.slotted.regions import AffineStep, PolynomialStep, ProductStep, Step, WindowStep
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
+from enclair.compiler.packing.slotted.steps import AffineStep, PolynomialStep, ProductStep, Step, WindowStep, arguments
 from enclair.compiler.packing.slotted.window_sums import window_sums
 
 Layouts: TypeAlias = dict[str, Source]
@@ -89,18 +78,14 @@ class Search:
     width: int = 12
     skews: bool = True
     lowerings: Lowerings = field(init=False)
-    grids: dict[Slotted, Grid] = field(default_factory=dict)
     limits: dict[str, int] = field(init=False)
+    _moves: dict[tuple[str, Shape, Shape], LinearMap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lowerings = Lowerings(self.slots, self.costs)
         self.limits = depths(self.steps)
-        self.windows = {step.out for step in self.steps if isinstance(step, WindowStep)}
-        affine = [step for step in self.steps if isinstance(step, AffineStep)]
-        self.clean = {s.out for s in affine if all(not m.reorders for _, m in s.terms)}
-        products = [step for step in self.steps if isinstance(step, ProductStep) and step.sums > 1]
-        self.stacked = {name: step for step in products for name in (step.left, step.right)}
-        self.affine = {step.out: step for step in affine}
+        self.unheld = unheld_slots(self.inputs, self.steps)
+        self.layouts = LayoutCandidates(self.steps, self.slots, self.images, self.lowerings)
         self.last_read = {name: number for number, step in enumerate(self.steps) for name in arguments(step)}
 
     def run(self) -> Chosen:
@@ -142,7 +127,7 @@ class Search:
     def _with_inputs(self) -> list[_State]:
         states = [_State({}, 0.0, ())]
         for name, shape in self.inputs.items():
-            options = list(self._input_layouts(name, shape))
+            options = list(self.layouts.for_input(shape, skewed=self._may_be_skewed(name)))
             if not options:
                 raise PackingError(name, f"has no layout in ciphertexts of {self.slots} slots: take a larger ring")
             costs = self.costs.at(2 * self.slots, self.limits.get(name, 0) + 1)
@@ -157,30 +142,11 @@ class Search:
             ]
         return states
 
-    def _input_layouts(self, name: str, shape: Shape) -> Iterator[Source]:
-        """Fresh layouts, and skewed copies of them for a value that one affine step reads."""
+    def _may_be_skewed(self, name: str) -> bool:
+        """Whether one affine step alone reads the only input: it meets each diagonal of a skewed copy once."""
         readers = [step for step in self.steps if name in arguments(step)]
-        skewed = self.skews and len(readers) == 1 and isinstance(readers[0], AffineStep) and name not in self.outputs
-        for layout in dict.fromkeys(self._fresh(shape)):
-            yield layout
-            shift = 1
-            while skewed and shift < layout.period < self.slots:
-                yield Skewed(layout, shift)
-                shift *= 2
-
-    def _fresh(self, shape: Shape) -> Iterator[Slotted]:
-        found = []
-        if self._is_image(shape):
-            found = [layout for grid in dict.fromkeys(fresh_grids(shape)) for layout in self._on_grid(grid, shape)]
-        yield from found or vector_layouts(shape, self.slots)
-
-    def _is_image(self, shape: Shape) -> bool:
-        return shape in self.images and is_image(shape)
-
-    def _on_grid(self, grid: Grid, shape: Shape) -> Iterator[Slotted]:
-        if (layout := grid.layout(shape, self.slots)) is not None:
-            self.grids.setdefault(layout, grid)
-            yield layout
+        alone = len(readers) == 1 and isinstance(readers[0], AffineStep) and name not in self.outputs
+        return self.skews and alone and len(self.inputs) == 1
 
     def _after(self, state: _State, step: Step) -> Iterator[_State]:
         if isinstance(step, AffineStep):
@@ -196,8 +162,8 @@ class Search:
         source = state.live[step.argument]
         if isinstance(source, Slotted) and (found := window_sums(step.map, source)) is not None:
             strides = strides_of(step.map)
-            if source in self.grids and strides is not None:
-                self.grids.setdefault(found.layout, self.grids[source].strided(strides))
+            if source in self.layouts.grids and strides is not None:
+                self.layouts.grids.setdefault(found.layout, self.layouts.grids[source].strided(strides))
             costs = self.costs_of(step)
             yield self._next(state, step, found.layout, found.rotations * source.count * (costs.rotate + costs.add))
         yield from self._after_affine(self._one_level_more(state, step), step)
@@ -209,7 +175,7 @@ class Search:
 
     def _after_affine(self, state: _State, step: AffineStep | WindowStep) -> Iterator[_State]:
         costs = self.costs_of(step)
-        for target in dict.fromkeys(self._targets(state, step)):
+        for target in dict.fromkeys(self.layouts.for_result(state.live, step)):
             lowered = [self.lowered(name, map_, state.live[name], target, costs) for name, map_ in step.terms]
             if all(one is not None for one in lowered):
                 spent = sum(one.milliseconds for one in lowered if one is not None)
@@ -219,13 +185,13 @@ class Search:
         self, name: str, map_: LinearMap, source: Source, target: Slotted, costs: RotationCosts
     ) -> Lowered | None:
         """A map of a value."""
-        return self.lowerings.lower(map_, source, target, costs, clean=name not in self.windows)
+        return self.lowerings.lower(map_, source, target, costs, self.unheld[name])
 
     def _after_polynomial(self, state: _State, step: PolynomialStep) -> Iterator[_State]:
         source = state.live[step.argument]
         if isinstance(source, Slotted):
             target = source.viewed(step.shape)
-            self._same_grid(source, target)
+            self.layouts.same_grid(source, target)
             products = max(1.0, 2 * sqrt(len(step.op.coefficients)) - 2)
             yield self._next(state, step, target, products * self.costs_of(step).multiply * target.count)
 
@@ -233,7 +199,7 @@ class Search:
         left, right = state.live[step.left], state.live[step.right]
         costs = self.costs_of(step)
         for common in dict.fromkeys((left, right)):
-            if not isinstance(common, Slotted) or (summed := self.summed(common, step)) is None:
+            if not isinstance(common, Slotted) or (summed := self.layouts.summed(common, step)) is None:
                 continue
             sources = ((step.left, left), (step.right, right))
             moves = [self.moved(name, source, common, costs) for name, source in sources]
@@ -241,26 +207,15 @@ class Search:
                 continue
             spent = sum(move.milliseconds for move in moves if move is not None) + costs.multiply * common.count
             spent += len(summed.rotations) * summed.layout.count * costs.rotate
-            self._same_grid(common, summed.layout)
+            self.layouts.same_grid(common, summed.layout)
             yield self._next(state, step, summed.layout, spent, common)
-
-    def summed(self, layout: Slotted, step: ProductStep) -> Summed | None:
-        """How a product is summed over its first axis."""
-        return summed_layout(layout, step, padded=bool(self.clean & {step.left, step.right}))
 
     def moved(self, name: str, source: Source, target: Slotted, costs: RotationCosts) -> Lowered | None:
         """How a value gets from its layout to another."""
         key = (name, source.shape, target.shape)
         if key not in self._moves:
             self._moves[key] = identity_map(source.shape, target.shape)
-        return self.lowerings.lower(self._moves[key], source, target, costs)
-
-    _spreads: dict[tuple[str, Slotted], SpreadAxes | None] = field(default_factory=dict)
-    _moves: dict[tuple[str, Shape, Shape], LinearMap] = field(default_factory=dict)
-
-    def _same_grid(self, source: Slotted, target: Slotted) -> None:
-        if source in self.grids:
-            self.grids.setdefault(target, self.grids[source])
+        return self.lowerings.lower(self._moves[key], source, target, costs, self.unheld[name])
 
     def _next(
         self, state: _State, step: Step, target: Slotted, spent: float, operands: Slotted | None = None
@@ -271,50 +226,19 @@ class Search:
             (*state.choices, (step.out, Choice(target, operands))),
         )
 
-    def _targets(self, state: _State, step: AffineStep | WindowStep) -> Iterator[Slotted]:
-        """Layouts worth trying for the result of an affine step."""
-        live = [layout for layout in state.live.values() if isinstance(layout, Slotted) and layout.shape == step.shape]
-        if (reader := self.stacked.get(step.out)) is not None:
-            layouts = [*live, *self._for_product(state, step, reader)]
-            yield from (layout for layout in layouts if self.summed(layout, reader) is not None)
-            return
-        yield from live
-        for name, map_ in step.terms:
-            source = state.live[name]
-            base = source.base if isinstance(source, Skewed) else source
-            for target in self._derived(base, map_, step.shape):
-                yield target
-                width = self.slots if isinstance(source, Skewed) else base.period
-                if width > target.period:
-                    yield replace(target, period=width)
-        if not step.terms:
-            yield from self._fresh(step.shape)
 
-    def _for_product(self, state: _State, step: AffineStep | WindowStep, reader: ProductStep) -> Iterator[Slotted]:
-        """Layouts of an operand of a matrix product: axes where they are, or stacked anew."""
-        operands = [self.affine.get(name) for name in (reader.left, reader.right)]
-        sides = [self._spread(state, operand) for operand in operands if operand is not None]
-        if len(sides) == 2 and sides[0] is not None and sides[1] is not None:
-            yield from kept_layouts(step.shape, sides[0], sides[1])
-        yield from stacked_layouts(step.shape, self.slots)
-
-    def _spread(self, state: _State, operand: AffineStep) -> SpreadAxes | None:
-        """Where the axes of an operand are in the value that it is spread from."""
-        ((name, map_), *others) = operand.terms
-        source = state.live.get(name)
-        if others or not isinstance(source, Slotted):
-            return None
-        at = (operand.out, source)
-        if at not in self._spreads:
-            self._spreads[at] = spread_axes(map_, source)
-        return self._spreads[at]
-
-    def _derived(self, source: Slotted, map_: LinearMap, shape: Shape) -> Iterator[Slotted]:
-        """Where the result may go given where the argument is."""
-        if (in_place := self.lowerings.in_place(map_, source)) is not None:
-            self._same_grid(source, in_place)
-            yield in_place
-        grid = self.grids.get(source)
-        if grid is not None and self._is_image(shape) and (strides := strides_of(map_)) is not None:
-            yield from self._on_grid(grid.strided(strides), shape)
-        yield from self._fresh(shape)
+def unheld_slots(inputs: Iterable[str], steps: Sequence[Step]) -> dict[str, Unheld]:
+    """What slots without an element hold, in whatever layout."""
+    found = dict.fromkeys(inputs, Unheld.ZERO)
+    for step in steps:
+        before = [found[name] for name in arguments(step)]
+        if isinstance(step, WindowStep):
+            found[step.out] = Unheld.GARBAGE
+        elif isinstance(step, ProductStep):
+            found[step.out] = Unheld.ZERO if Unheld.ZERO in before else Unheld.ALIKE
+        elif isinstance(step, AffineStep):
+            passed = [kind for kind in before if kind is Unheld.ALIKE]
+            found[step.out] = Unheld.ALIKE if passed else Unheld.ZERO
+        else:
+            found[step.out] = Unheld.ALIKE
+    return found

@@ -23,7 +23,7 @@ from enclair.runtime.rns.sums import MOST_WEIGHT, TILE
 PRODUCT_COST = 0.25
 """Of a plaintext with both rows of a ciphertext modulo one prime, in transforms."""
 
-TERM_COST, FACTOR_COST, WEIGHT_COST = 15.0, 10.0, 1.0
+TERM_COST, FACTOR_COST, WEIGHT_COST = 15.0, 20.0, 1.0
 """Of a product with a plaintext that is read from memory; of one that is made once for all results; of one of these
 with an integer."""
 

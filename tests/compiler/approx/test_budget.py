@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from enclair.compiler.approx.budget import Place, share_out, smallest_tolerance
 from enclair.compiler.approx.domains import Domain, Seen, domain_of
-from enclair.compiler.approx.fits import best_at
+from enclair.compiler.approx.fitting import best_at
 from enclair.compiler.approx.functions import FACTS
 from enclair.compiler.approx.ranges import Range
 from enclair.compiler.approx.sensitivity import sensitivities

@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.compiler.approx.references import reference
 
-from enclair.compiler.approx.fits import ONE_POLYNOMIAL, Fit, Method, best_at, cheapest, polynomial
+from enclair.compiler.approx.fits import Fit, Method
+from enclair.compiler.approx.fitting import ONE_POLYNOMIAL, best_at, cheapest, polynomial
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.ops import activations as a
 from enclair.compiler.ir.ops.base import Op

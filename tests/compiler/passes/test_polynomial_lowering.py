@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.strategies import graphs, samples_of
 
 from enclair.compiler.approx.approximate import LOWER
-from enclair.compiler.approx.fits import best_at
-from enclair.compiler.ir.graph import Builder, Graph
+from enclair.compiler.approx.fitting import best_at
+from enclair.compiler.ir.graph import Builder, Graph, Value
 from enclair.compiler.ir.ops import activations as a
 from enclair.compiler.ir.ops.base import Op
 from enclair.compiler.ir.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Neg, Pow, Reciprocal
@@ -33,6 +33,7 @@ from enclair.compiler.passes.lower_normalisations import LowerNormalisations, Sh
 from enclair.compiler.passes.lower_pads import LowerPads
 from enclair.compiler.passes.lower_quotients import LowerQuotients
 from enclair.compiler.passes.pipeline import Pass, run_passes
+from enclair.compiler.passes.recognise_activations import RecogniseActivations
 
 EXACT = (
     LowerPads(),
@@ -183,6 +184,51 @@ def test_clips(op: Op) -> None:
     after = LowerClips()(graph)
     same(graph, after)
     assert ops_of(after) & {a.Clip, a.HardSigmoid, a.HardSwish} == set()
+
+
+def spelled(kind: str, builder: Builder, x: Value) -> Value:
+    """An activation as exporters write it."""
+
+    def number(value: float) -> Value:
+        return builder.constant("c", np.array(np.float32(value)))
+
+    if kind == "silu":
+        return builder.add(Mul(), builder.add(a.Sigmoid(), x), x)
+    if kind == "hardswish":
+        return builder.add(Mul(), x, builder.add(a.HardSigmoid(1 / 6, 0.5), x))
+    if kind == "mish":
+        return builder.add(Mul(), x, builder.add(a.Tanh(), builder.add(a.Softplus(), x)))
+    if kind == "gelu tanh":
+        cubic = builder.add(Mul(), builder.add(Pow(3.0), x), number(0.044715))
+        inner = builder.add(Mul(), builder.add(Add(), x, cubic), number(0.7978845608))
+        outer = builder.add(Add(), builder.add(a.Tanh(), inner), number(1.0))
+        return builder.add(Mul(), builder.add(Mul(), x, number(0.5)), outer)
+    erf = builder.add(a.Erf(), builder.add(Div(), x, number(2**0.5)))
+    return builder.add(Mul(), x, builder.add(Add(), erf, number(1.0)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "op"),
+    [("silu", a.Silu()), ("hardswish", a.HardSwish()), ("mish", a.Mish()), ("gelu tanh", a.Gelu("tanh")),
+     ("2 gelu", a.Gelu())],
+)  # fmt: skip
+def test_activations_that_are_spelled_out(kind: str, op: Op) -> None:
+    builder = Builder("g")
+    x = builder.input("x", TensorType((2, 30)))
+    graph = builder.build([spelled(kind, builder, builder.add(Neg(), x))])
+    after = RecogniseActivations()(graph)
+    assert [node.op for node in after.nodes] == [Neg(), op] + ([Mul()] if kind == "2 gelu" else [])
+    sample = {"x": np.random.default_rng(0).normal(size=(2, 30))}
+    for name, wanted in run(graph, sample).items():
+        np.testing.assert_allclose(run(after, sample)[name], wanted, atol=1e-6)
+
+
+def test_products_of_other_functions_stay() -> None:
+    builder = Builder("g")
+    x, y = builder.input("x", TensorType((3,))), builder.input("y", TensorType((3,)))
+    out = [builder.add(Mul(), x, builder.add(a.Sigmoid(), y)), builder.add(Mul(), x, builder.add(a.Tanh(), x))]
+    graph = builder.build([*out, builder.add(Mul(), x, x)])
+    assert RecogniseActivations()(graph) == graph
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from enclair.compiler.ir.ops.ckks import LinearTransform, PackReals, UnpackReals
 from enclair.compiler.ir.slot_layouts import Skewed, SlotAxis, Slotted
-from enclair.compiler.packing.slotted.diagonals import Diagonals, Transform, periods
+from enclair.compiler.packing.slotted.diagonals import Diagonals, Transform
 from enclair.compiler.packing.slotted.maps import LinearMap, matrix
+from enclair.compiler.packing.slotted.periods import periods
 from enclair.compiler.packing.slotted.placements import ordered
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts, choose_baby_steps, count_steps
 from enclair.compiler.packing.slotted.window_sums import window_sums

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.packed_models import SHIFTED, Network, check_packed, mlp, shape
 
-from enclair.compiler.errors import PackingError
+from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Graph, Value
 from enclair.compiler.ir.ops.activations import Relu
 from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
-from enclair.compiler.ir.ops.linear import ConvTranspose, MatMul
+from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
 from enclair.compiler.ir.ops.reductions import ReduceMean, ReduceSum
 from enclair.compiler.ir.ops.shape import (
     Concat,
@@ -28,6 +28,8 @@ from enclair.compiler.ir.ops.shape import (
     SpaceToDepth,
     Transpose,
 )
+from enclair.compiler.ir.types import RealSlotsType
+from enclair.compiler.packing.slotted import diagonals
 from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, candidates, pack
 
 FEW = PackingOptions(width=3)
@@ -92,6 +94,24 @@ def test_channels_over_ciphertexts_and_images_over_ciphertexts() -> None:
         check_packed(net.build(net.conv(x, 3)), partial(pack, slots=slots, options=FEW))
 
 
+@pytest.mark.parametrize("rank", [1, 3])
+def test_signals_and_volumes(rank: int) -> None:
+    net = Network("rank")
+    x = net.cubic(net.input(1, 2, *(5,) * rank))
+    op = Conv((2,) * rank, (1,) * 2 * rank, (1,) * rank, 1)
+    x = net.builder.add(op, x, net.constant(3, 2, *(3,) * rank))
+    check_packed(net.build(net.dense(net.flat(net.cubic(x)), 4)), partial(pack, slots=512, options=FEW))
+
+
+def test_a_batch_shares_ciphertexts() -> None:
+    one, many = (pack(mlp(60, 32, 10, batch=batch), 4096).rotations for batch in (1, 16))
+    assert len(many) <= len(one) + 8
+    net = Network("batch")
+    x = net.square(net.conv(net.input(4, 1, 8, 8), 3, stride=2))
+    packed = check_packed(net.build(net.dense(net.flat(x), 5)), partial(pack, slots=1024, options=FEW))
+    assert packed.prologue.outputs[0].type == RealSlotsType(1, 1024)
+
+
 OPS = {
     "transpose": lambda net, x: net.builder.add(Transpose((0, 1, 3, 2)), x),
     "slice": lambda net, x: net.builder.add(Slice((0, 1, 1, 0), (1, 4, 6, 6), (1, 2, 2, 1)), x),
@@ -153,6 +173,16 @@ def test_a_nonlinear_op_is_refused_by_name() -> None:
     x = net.builder.add(Relu(), net.input(1, 4))
     with pytest.raises(PackingError, match="Relu has no form on CKKS slots: approximate it by polynomials first"):
         pack(net.build(x), 16)
+
+
+def test_names_of_ciphertexts_are_free() -> None:
+    net = Network("names")
+    x, y = net.input(1, 4), net.input(1, 4, name="x.up")
+    with pytest.raises(CompileError, match=r"the model has values called x\.up, as ciphertexts of other values are"):
+        pack(net.build(net.sum(x, y)), 16)
+    net = Network("names")
+    x = net.builder.add(Neg(), net.input(1, 4, name="select"), name="addciphers")
+    check_packed(net.build(net.cubic(net.sum(x, net.square(x)))), partial(pack, slots=16))
 
 
 def test_candidates_come_cheapest_first() -> None:
@@ -226,3 +256,18 @@ def fused_attention(tokens: int, heads: int, width: int) -> Graph:
 def test_query_key_and_value_are_computed_in_one() -> None:
     packed = check_packed(fused_attention(4, 2, 4), partial(pack, slots=256, options=FEW))
     assert "transpose" in packed.layouts
+
+
+def test_many_diagonals_are_written_as_masks_times_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Network("masks")
+    graph = net.build(net.conv(net.square(net.conv(net.input(1, 4, 8, 8), 8)), 8))
+    whole = check_packed(graph, partial(pack, slots=256, options=FEW))
+    monkeypatch.setattr(diagonals, "MOST_VECTOR_BYTES", 0)
+    masked = check_packed(graph, partial(pack, slots=256, options=FEW))
+    assert vectors_of(masked) < vectors_of(whole)
+    assert masked.rotations == whole.rotations
+
+
+def vectors_of(packed: Packed) -> int:
+    transforms = [node for node in packed.server.nodes if isinstance(node.op, LinearTransform)]
+    return sum(len(packed.server.constant(node.args[6])) for node in transforms)

@@ -12,11 +12,11 @@ from enclair.compiler.ir.ops.activations import Relu, Softmax
 from enclair.compiler.ir.ops.elementwise import Add, Div, Mul
 from enclair.compiler.ir.ops.polynomial import Polynomial
 from enclair.compiler.ir.ops.reductions import ReduceMean
-from enclair.compiler.packing.slotted.regions import (
+from enclair.compiler.packing.slotted.regions import Regions
+from enclair.compiler.packing.slotted.steps import (
     AffineStep,
     PolynomialStep,
     ProductStep,
-    Regions,
     Step,
     WindowStep,
     with_argument,

@@ -17,6 +17,7 @@ import numpy as np
 
 from enclair.compiler.approx.approximate import Approximated, approximate
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
+from enclair.compiler.approx.real_intervals import proven_ranges
 from enclair.compiler.ckks_parameters import CkksParameters, is_even_cut
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.input_ranges import input_limits, with_declared
@@ -47,6 +48,8 @@ THREADS = (1, 2, 4, 8)
 ENCRYPT_NS, DECRYPT_NS = 9.0, 30.0
 """Of OpenFHE, a ciphertext and limb, by N log2 N; measured at N = 8192."""
 SMALL_SCALES = (20, 24, 28, 32)
+MOST_REACH = 64.0
+"""Outputs are given room for so many times the largest seen; bounds of deep models say more than they reach."""
 PREDICTED_ON = 2
 """Calibration samples, those of the largest outputs, on which noise is predicted and the modulus is made to hold."""
 
@@ -75,11 +78,22 @@ def compile_full(
     )
     dump("polynomials", approximated.graph)
     largest_first = [samples[number] for number in np.argsort(sizes)[::-1]]
-    candidate = _cheapest(approximated, largest_first, tolerance, options)
+    reach = _reach(prepared, ranges, options, largest)
+    candidate = _cheapest(approximated, largest_first, tolerance, reach, options)
     return _program(prepared, approximated, candidate, ranges, tolerance, largest, options)
 
 
-def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, options: FullOptions) -> _Candidate:
+def _reach(prepared: Graph, ranges: Mapping[str, Range], options: FullOptions, largest: float) -> float:
+    """By what share outputs may be larger than on the samples, as far as can be proven; at least the margin."""
+    limits = {v.name: input_limits(v.name, ranges, options.input_ranges, options.margin) for v in prepared.inputs}
+    proven = proven_ranges(prepared, {name: Range(*limit) for name, limit in limits.items()})
+    most = max(max(-proven[value.name].low, proven[value.name].high) for value in prepared.outputs)
+    return max(options.margin, min(most / max(largest, 1e-300), MOST_REACH) - 1)
+
+
+def _cheapest(
+    approximated: Approximated, samples: Samples, tolerance: float, reach: float, options: FullOptions
+) -> _Candidate:
     """The cheapest candidate: that of the smallest ring that has one, or of the next ones while values fill several
     ciphertexts and each is cheaper than the one before.
 
@@ -101,7 +115,7 @@ def _cheapest(approximated: Approximated, samples: Samples, tolerance: float, op
                 continue
             given = [run(packed.prologue, sample) for sample in samples[:PREDICTED_ON]]
             candidate = Candidate(packed.server, given, packed.client)
-            choice = choose_for(candidate, tolerance - approximated.bound, costs, options.margin)
+            choice = _choose(candidate, tolerance - approximated.bound, costs, reach, options.margin)
             _check_memory(choice, options.max_ram)
         except PackingError as error:
             refusals.append(f"%{error.node} {error.reason}")
@@ -138,6 +152,14 @@ def _check_memory(choice: CkksChoice, max_ram: int | None) -> None:
             f"at ring dimension {choice.parameters.ring_dim} the server needs {parts}, max_ram is {max_ram / 1e9:.2f}"
             " GB: allow more, fewer rotation keys (max_rotation_keys), or a larger tolerance"
         )
+
+
+def _choose(candidate: Candidate, tolerance: float, costs: UnitCosts, reach: float, margin: float) -> CkksChoice:
+    """With room for all that outputs can reach where the ring has it, for the margin otherwise."""
+    try:
+        return choose_for(candidate, tolerance, costs, reach)
+    except CompileError:
+        return choose_for(candidate, tolerance, costs, margin)
 
 
 def _can_hold(ring_dim: int, levels: int) -> bool:

@@ -93,3 +93,16 @@ def test_the_modulus_holds_the_largest_sample_wherever_it_stands() -> None:
         program = compiled(graph, [*samples[:place], loud, *samples[place:]])
         (got,), (wanted,) = Session(program).run(loud).outputs.values(), run(graph, loud).values()
         np.testing.assert_allclose(got, wanted, atol=0.05)
+
+
+def test_the_modulus_holds_what_a_linear_model_can_reach() -> None:
+    """Of inputs in the range accepted; samples are hardly ever at its corners, and nobody would see the overflow."""
+    net = Net(3)
+    graph = net.graph(net.gemm(net.input(1, 64), 2))
+    program = compiled(graph, samples_of(graph))
+    (spec,) = program.inputs
+    for column in graph.arrays["w"].T:
+        corner = {"x": spec.high * np.sign(column)[None]}
+        corner["x"][corner["x"] < 0] = spec.low
+        (got,), (wanted,) = Session(program).run(corner).outputs.values(), run(graph, corner).values()
+        np.testing.assert_allclose(got, wanted, atol=0.05)

@@ -37,6 +37,8 @@ PREDICTED_INPUTS = 2
 WIDE_SCALE = 40
 FREE = 1.05
 """A wider scale may cost so much more."""
+MOST_NOISE = 2.0**-6
+"""Absolute: OpenFHE refuses to decrypt what is noisier than 2^-5, whatever the size of the values."""
 ROOM_BITS = 0.5
 """Values may be so many bits larger than the margin says before they could outgrow their modulus. They would have to be
 large in many slots: a coefficient is as large as the largest slot only where slots line up.
@@ -123,6 +125,7 @@ def choose_for(
     """
     packed = run_passes(candidate.graph, TO_PRODUCTS)
     levels = max(LevelPlan(packed).depth, 1)
+    tolerance = min(tolerance, MOST_NOISE)
     fewest = _bits(candidate, packed, levels, tolerance, margin)
     for bits in _larger(candidate.ring_dim, levels, *fewest):
         parameters = _cheapest(candidate, packed, levels, bits, costs, security)
@@ -175,7 +178,7 @@ def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, ma
     leveled = run_passes(packed, leveling(reference), dumped=False)
     _, error_bound = _predicted(candidate, leveled, reference, 1)
     scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
-    room = ceil(_room_bits(candidate, leveled, reference) + log2(1 + margin) + ROOM_BITS)
+    room = ceil(max(_room_bits(candidate, leveled, reference), -MAX_PRIME_BITS) + log2(1 + margin) + ROOM_BITS)
     first_bits = scale_bits + max(room, 0)
     if scale_bits >= MAX_PRIME_BITS:
         raise _too_fine(candidate, tolerance)

@@ -50,6 +50,8 @@ SPECIAL_MARGIN = 2.0**8
 """P is at least so many times the modulus of a digit."""
 SAFETY = 2.0
 """A bound is the largest sample times this."""
+FEW_OUTPUTS = 4.5
+"""And no smaller than this times the deviation over all slots: of one output, samples say little."""
 SAMPLES = 8
 
 
@@ -242,7 +244,8 @@ class Prediction:
             noisy = {name: answer.values + answer.errors[sample] for name, answer in self.answers.items()}
             got = run(client, noisy)
             worst = max([worst, *(float(np.abs(got[name] - exact[name]).max(initial=0.0)) for name in exact)])
-        return SAFETY * worst
+        deviation = max((float(np.sqrt(np.mean(a.errors**2))) for a in self.answers.values()), default=0.0)
+        return max(SAFETY * worst, FEW_OUTPUTS * deviation)
 
 
 def predict(graph: Graph, inputs: Mapping[str, Reals], model: NoiseModel, samples: int = SAMPLES) -> Prediction:

@@ -18,7 +18,7 @@ class ThreadedCost:
     nodes: Mapping[str, float]
 
     def on(self, threads: float) -> float:
-        """No faster than the work shared by all, nor than the longest chain of nodes, each on all threads it can use."""
+        """No faster than all work shared, nor than the longest chain of nodes, each on the threads that it can use."""
         return max(sum(self.nodes.values()) / threads, self._chain(threads))
 
     @property

@@ -11,7 +11,8 @@ from tests.strategies import samples_of
 from enclair import compiler
 from enclair.compiler import FullOptions, Program
 from enclair.compiler.ir.graph import Array, Graph
-from enclair.compiler.ir.ops.elementwise import Mul, Neg, Sub
+from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg, Sub
+from enclair.compiler.ir.ops.linear import MatMul
 from enclair.compiler.ir.ops.reductions import ReduceMean
 from enclair.compiler.ir.ops.shape import Reshape
 from enclair.compiler.ir.reference import run
@@ -49,13 +50,25 @@ def mean_of_all(net: Net) -> Graph:
     return net.graph(net.op(ReduceMean((0, 1), False), net.input(1, 4)))
 
 
+def no_weight(net: Net) -> Graph:
+    zeros = net.builder.constant("w", np.zeros((4, 2)))
+    bias = net.builder.constant("b", np.ones(2))
+    return net.graph(net.op(Add(), net.op(MatMul(), net.input(1, 4), zeros), bias))
+
+
+def two_views(net: Net) -> Graph:
+    h = net.gemm(net.input(1, 4), 4)
+    return net.graph(h, net.op(Reshape((2, 2)), h))
+
+
 def nothing_left(net: Net) -> Graph:
     h = net.gemm(net.input(1, 4), 3)
     return net.graph(net.op(Sub(), h, h))
 
 
 MODELS = (
-    identity, another_shape, negative, input_beside_output, unused_input, one_number, mean_of_all, nothing_left,
+    identity, another_shape, negative, input_beside_output, unused_input, one_number, mean_of_all, no_weight,
+    two_views, nothing_left,
 )  # fmt: skip
 
 
@@ -106,3 +119,20 @@ def test_the_modulus_holds_what_a_linear_model_can_reach() -> None:
         corner["x"][corner["x"] < 0] = spec.low
         (got,), (wanted,) = Session(program).run(corner).outputs.values(), run(graph, corner).values()
         np.testing.assert_allclose(got, wanted, atol=0.05)
+
+
+def test_samples_of_zeros_compile() -> None:
+    graph = negative(Net())
+    program = compiled(graph, [{name: np.zeros_like(x) for name, x in s.items()} for s in samples_of(graph)])
+    zeros = {spec.name: np.zeros(spec.shape) for spec in program.inputs}
+    assert not run_whole(program, zeros)[program.outputs[0]].any()
+
+
+def test_large_outputs_under_a_loose_tolerance_are_decrypted() -> None:
+    net = Net()
+    graph = net.graph(net.op(Mul(), net.gemm(net.input(1, 4), 2), net.builder.constant("c", np.array(3000.0))))
+    samples = samples_of(graph)
+    program = compiler.compile(graph, samples, options=FullOptions(tolerance=150.0))
+    outputs, wanted = Session(program).run(samples[0]).outputs, run(graph, samples[0])
+    for name, array in wanted.items():
+        np.testing.assert_allclose(outputs[name], array, atol=1.0)

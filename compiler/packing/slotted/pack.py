@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from enclair.compiler.errors import CompileError, PackingError
-from enclair.compiler.ir.graph import Builder, Graph
+from enclair.compiler.ir.graph import Builder, Graph, Value
 from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.ckks import PackReals, UnpackReals
 from enclair.compiler.ir.slot_layouts import Rotated, Skewed, Slotted
@@ -157,11 +157,13 @@ def _prologue(graph: Graph, layouts: Mapping[str, Layout]) -> Graph:
 def _client(graph: Graph, server: Graph, layouts: Mapping[str, Layout]) -> Graph:
     builder = Builder("client1")
     outputs = []
+    inputs: dict[str, Value] = {}
     for value, cipher in zip(graph.outputs, server.outputs, strict=True):
         if not isinstance(cipher.type, CkksType):
             raise PackingError(value.name, f"is {cipher.type} on the server")
-        slots = builder.input(cipher.name, RealSlotsType(cipher.type.count, cipher.type.slots))
-        outputs.append(builder.add(UnpackReals(layouts[value.name]), slots, name=value.name))
+        if cipher.name not in inputs:
+            inputs[cipher.name] = builder.input(cipher.name, RealSlotsType(cipher.type.count, cipher.type.slots))
+        outputs.append(builder.add(UnpackReals(layouts[value.name]), inputs[cipher.name], name=value.name))
     made = builder.build(outputs)
     verify(made, Stage.CLIENT)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -59,7 +60,7 @@ def sets_of(entries: Entries, period: int) -> Sets:
     places, rotations = np.divmod(codes, _RADIX)
     starts = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
     found = {}
-    for start, stop in zip(starts, [*starts[1:], codes.size], strict=True):
+    for start, stop in pairwise([*starts, codes.size]):
         place = divmod(int(places[start]), _MOST_CIPHERS)
         found[place] = bits_of(rotations[start:stop], period)
     return found

@@ -100,36 +100,74 @@ def _cheapest(
     Raises:
         CompileError: there is none; says why not.
     """
-    costs = options.costs or UnitCosts()
-    packing = PackingOptions(max_rotation_keys=options.max_rotation_keys, max_ram=options.max_ram)
     best: _Candidate | None = None
     refusals: list[str] = []
     levels = 1
     for ring_dim in sorted(MAX_MODULUS_BITS):
         if not _can_hold(ring_dim, levels):
             continue
+        trial = _Trial(approximated, ring_dim, samples[:PREDICTED_ON], tolerance - approximated.bound, reach, options)
         try:
-            packed = pack(approximated.graph, ring_dim // 2, rotation_costs(costs), packing)
+            packed = trial.pack(options.max_rotation_keys)
             levels = max(levels, LevelPlan(run_passes(packed.server, TO_PRODUCTS, dumped=False)).depth)
             if not _can_hold(ring_dim, levels):
                 continue
-            given = [run(packed.prologue, sample) for sample in samples[:PREDICTED_ON]]
-            candidate = Candidate(packed.server, given, packed.client)
-            choice = _choose(candidate, tolerance - approximated.bound, costs, reach, options.margin)
-            _check_memory(choice, options.max_ram)
+            candidate = trial.within_memory(packed)
         except PackingError as error:
             refusals.append(f"%{error.node} {error.reason}")
         except CompileError as error:
             refusals.append(str(error))
         else:
-            if best is not None and best.choice.cost.total <= choice.cost.total:
+            if best is not None and best.choice.cost.total <= candidate.choice.cost.total:
                 break
-            best = _Candidate(packed, choice)
-            if all(layout.count == 1 for layout in packed.layouts.values()):
+            best = candidate
+            if all(layout.count == 1 for layout in candidate.packed.layouts.values()):
                 break
     if best is None:
         raise CompileError(_refused(levels, refusals))
     return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Making a program for one ring."""
+
+    approximated: Approximated
+    ring_dim: int
+    samples: Samples
+    room: float
+    reach: float
+    options: FullOptions
+
+    @property
+    def costs(self) -> UnitCosts:
+        """Of the server's work."""
+        return self.options.costs or UnitCosts()
+
+    def pack(self, max_rotation_keys: int | None) -> Packed:
+        """The packed graph with so many rotation keys."""
+        packing = PackingOptions(max_rotation_keys=max_rotation_keys)
+        return pack(self.approximated.graph, self.ring_dim // 2, rotation_costs(self.costs), packing)
+
+    def within_memory(self, packed: Packed) -> _Candidate:
+        """The candidate, with as few rotation keys as ``max_ram`` asks for.
+
+        Raises:
+            CompileError: it does not fit even so; or no parameters do.
+        """
+        choice, most = self.choose(packed), self.options.max_ram
+        memory = graph_memory(choice.graph, choice.parameters)
+        if most is not None and memory.total > most and (fewer := memory.affordable_keys(most)) > 1:
+            packed = self.pack(fewer - 1)
+            choice = self.choose(packed)
+        _check_memory(choice, most)
+        return _Candidate(packed, choice)
+
+    def choose(self, packed: Packed) -> CkksChoice:
+        """Parameters and levels."""
+        given = [run(packed.prologue, sample) for sample in self.samples]
+        candidate = Candidate(packed.server, given, packed.client)
+        return _choose(candidate, self.room, self.costs, self.reach, self.options.margin)
 
 
 def rotation_costs(costs: UnitCosts) -> RotationCosts:

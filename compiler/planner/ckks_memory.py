@@ -14,33 +14,48 @@ from enclair.compiler.ir.types import CkksType
 from enclair.compiler.planner.ckks_costs import ring_work
 
 RESIDUE_BYTES = 8
+NARROW = 2**31
+"""Keys and plaintexts modulo primes below this are kept in words of half the size."""
 PLAINTEXT_BYTES = 1 << 30
 """The server keeps no more encoded plaintexts of one transform; it encodes the others each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of evaluation keys as they come and as the server uses them, of encoded plaintexts, of ciphertexts."""
+    """What a server holds, in bytes.
+
+    Args:
+        keys: evaluation keys, as they come and as they are used.
+        plaintexts: encoded, of all transforms.
+        ciphertexts: those alive at once.
+        key_count: how many keys there are.
+    """
 
     keys: int
     plaintexts: int
     ciphertexts: int
+    key_count: int
 
     @property
     def total(self) -> int:
         """All together."""
         return self.keys + self.plaintexts + self.ciphertexts
 
+    def affordable_keys(self, most: int) -> int:
+        """How many keys fit in so many bytes beside everything else."""
+        return max(0, most - self.plaintexts - self.ciphertexts) * self.key_count // max(self.keys, 1)
+
 
 def graph_memory(graph: Graph, parameters: CkksParameters) -> Memory:
     """What a server needs for one request at a time."""
     row = parameters.ring_dim * RESIDUE_BYTES
     special = ring_work(parameters).special
-    came = len(parameters.primes) + len(parameters.special_primes)
-    used = len(parameters.primes) + special
-    keys = key_needs([graph]).count * parameters.digits * 2 * (came + used) * row
+    count = key_needs([graph]).count
+    narrow = 2 if max(parameters.primes) < NARROW else 1
+    used = parameters.digits * 2 * (len(parameters.primes) + special) * row // narrow
+    keys = count * (parameters.key_bytes + used)
     plaintexts = sum(_plaintexts(graph, node, special) * row for node in graph.nodes)
-    return Memory(keys, plaintexts, _alive(graph, special) * row)
+    return Memory(keys, plaintexts // narrow, _alive(graph, special) * row, count)
 
 
 def _plaintexts(graph: Graph, node: Node, special: int) -> int:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import psutil
+
 from enclair.compiler import compile as compile_graph
 from enclair.compiler.errors import CompileError
 from enclair.compiler.options import MODES, FullOptions, SplitOptions, check_full_options, check_options
@@ -62,7 +64,8 @@ def compile(  # noqa: A001 (the verb of the field)
             products, but the client sees the summands and needs fewer queries to solve for the weights (``inspect``
             says how many).
         input_ranges: the interval of each input, instead of the one seen; values outside are refused.
-        max_ram: full mode: bytes that the server may use for keys, plaintexts and ciphertexts; no cap if not given.
+        max_ram: full mode: bytes that the server may use for keys, plaintexts and ciphertexts; three quarters of this
+            machine's memory if not given.
         max_rotation_keys: full mode: how many rotation keys the client may have to make and send.
         batch: extent of the leading axis where the model leaves it open (PyTorch modules do).
         name: of the program; by default that of the file or the class.
@@ -77,6 +80,7 @@ def compile(  # noqa: A001 (the verb of the field)
         from enclair.calibration import load_costs
 
         full["costs"] = load_costs()
+        full["max_ram"] = max_ram if max_ram is not None else psutil.virtual_memory().total * 3 // 4
     options = _options(mode, split, full, tolerance=tolerance, margin=margin, input_ranges=input_ranges or {})
     if batch < 1:
         raise CompileError(f"batch must be at least 1, got {batch}")

@@ -22,6 +22,7 @@ from full_models.trained import trained
 
 SAMPLES = 64
 """Digits to calibrate on."""
+BLOCK_KEYS = 16
 INPUTS = 24
 """To run, unless a model's inputs are larger."""
 SLICE_TOLERANCE = 1e-3
@@ -78,9 +79,10 @@ def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case
 
 
 def block(name: str, count: int, quick: bool) -> Case:
-    """One block on the first ``count`` tokens of photographs."""
+    """One block on the first ``count`` tokens of photographs: at its ring dimension a rotation key has 200 MB."""
     found = photographs(name, quick)[:, :count]
-    return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS])
+    options = {} if quick else {"max_rotation_keys": BLOCK_KEYS}
+    return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)
 
 
 @cache

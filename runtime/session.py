@@ -81,6 +81,7 @@ class Session:
         progress: called as the work goes on.
         obfuscate: ``permute`` the channels of answers, ``scale`` them, or both. It changes no output and protects
             nothing: see ``inspect``.
+        key_bytes: memory that the server's rotation keys may take while they are used; no cap if not given.
 
     Raises:
         InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
@@ -97,6 +98,7 @@ class Session:
         allow_insecure: bool = False,
         progress: Report | None = None,
         obfuscate: Collection[str] = (),
+        key_bytes: int | None = None,
     ) -> None:
         start = time.perf_counter()
         parameters, needs = program.parameters, program.keys
@@ -108,7 +110,7 @@ class Session:
         self._client = Client(program.for_client(), keys or make_key_holder(self.backend, parameters, needs))
         registration = self._client.registration()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
-        self.evaluator: AnyEvaluator = make_evaluator(self.backend, parameters, public_key, needs)
+        self.evaluator: AnyEvaluator = make_evaluator(self.backend, parameters, public_key, needs, key_bytes=key_bytes)
         self._server: Server[Any] = Server(program, self.evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = len(registration)
         self._key_seconds = time.perf_counter() - start

@@ -24,7 +24,12 @@ def encrypting_backend(parameters: Parameters) -> str:
 
 
 def make_evaluator(
-    backend: str, parameters: Parameters, public_key: Payload, needs: KeyNeeds = NO_KEYS
+    backend: str,
+    parameters: Parameters,
+    public_key: Payload,
+    needs: KeyNeeds = NO_KEYS,
+    *,
+    key_bytes: int | None = None,
 ) -> Evaluator[Any] | CkksEvaluator[Any, Any]:
     """The evaluator of a backend under a public key; ``clear`` and ``simulated`` have none.
 
@@ -33,6 +38,7 @@ def make_evaluator(
         parameters: of the program.
         public_key: what ``KeyHolder.public_key`` gave.
         needs: the evaluation keys that are in it.
+        key_bytes: memory that rotation keys may take as the server uses them: others are brought again and again.
 
     Raises:
         PayloadError: the bytes are not a public key of these parameters.
@@ -40,7 +46,7 @@ def make_evaluator(
         OpenFheError: OpenFHE is missing, of another release, or cannot be given these parameters.
     """
     if isinstance(parameters, CkksParameters):
-        return _ckks_evaluator(backend, parameters, public_key, needs)
+        return _ckks_evaluator(backend, parameters, public_key, needs, key_bytes)
     return _bfv_evaluator(backend, parameters, public_key)
 
 
@@ -57,7 +63,7 @@ def _bfv_evaluator(backend: str, parameters: BfvParameters, public_key: Payload)
 
 
 def _ckks_evaluator(
-    backend: str, parameters: CkksParameters, public_key: Payload, needs: KeyNeeds
+    backend: str, parameters: CkksParameters, public_key: Payload, needs: KeyNeeds, key_bytes: int | None
 ) -> CkksEvaluator[Any, Any]:
     if backend == CLEAR:
         return CkksClearEvaluator(parameters)
@@ -66,7 +72,7 @@ def _ckks_evaluator(
     if backend == CKKS:
         from enclair.runtime.backends.ckks.answers import AnsweringEvaluator  # noqa: PLC0415 - loads OpenFHE
 
-        return AnsweringEvaluator(parameters, needs, public_key)
+        return AnsweringEvaluator(parameters, needs, public_key, key_bytes=key_bytes)
     raise unknown_backend(backend, parameters)
 
 

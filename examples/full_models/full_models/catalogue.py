@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from full_models import classifiers, convolutions, squared, transformers
 from full_models.activations import ACTIVATIONS
-from full_models.case import Case
+from full_models.case import TOLERANCE, Case
 from full_models.digits import Digits, load
 from full_models.trained import trained
 
@@ -81,7 +81,7 @@ def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case
 def block(name: str, count: int, quick: bool) -> Case:
     """One block on the first ``count`` tokens of photographs: at its ring dimension a rotation key has 200 MB."""
     found = photographs(name, quick)[:, :count]
-    options = {} if quick else {"max_rotation_keys": BLOCK_KEYS}
+    options = {"tolerance": TOLERANCE} | ({} if quick else {"max_rotation_keys": BLOCK_KEYS})
     return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)
 
 

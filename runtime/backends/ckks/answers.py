@@ -27,7 +27,9 @@ from enclair.runtime.limbs.workers import parallel_map
 class AnsweringEvaluator(CkksEvaluator):
     """Evaluates under a client's evaluation keys, and encrypts zeros under its public key."""
 
-    def __init__(self, parameters: CkksParameters, needs: KeyNeeds, public_key: Payload) -> None:
+    def __init__(
+        self, parameters: CkksParameters, needs: KeyNeeds, public_key: Payload, *, key_bytes: int | None = None
+    ) -> None:
         """Read the keys.
 
         Raises:
@@ -35,7 +37,7 @@ class AnsweringEvaluator(CkksEvaluator):
             OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
         """
         check_registration(public_key, parameters, needs)
-        super().__init__(parameters, read_evaluation_keys(public_key, parameters, needs))
+        super().__init__(parameters, read_evaluation_keys(public_key, parameters, needs), key_bytes=key_bytes)
         self.parameters = parameters
         self._context = open_context(parameters)
         tag, residues = read_public_key(public_key, parameters)

@@ -60,6 +60,7 @@ class CkksEvaluator:
         keys: EvaluationKeys,
         *,
         plaintext_bytes: int = PLAINTEXT_BYTES,
+        key_bytes: int | None = None,
         divide_scales: bool = False,
     ) -> None:
         """Make the tables of the ring; keys are brought to it when they are first needed.
@@ -67,6 +68,7 @@ class CkksEvaluator:
         Args:
             parameters: of the program.
             keys: of the client.
+            key_bytes: memory that brought rotation keys may take; no cap if not given.
             plaintext_bytes: memory that the plaintexts of one linear transform may take between its inputs.
             divide_scales: let a linear transform with many weights to a vector, as a convolution of many channels,
                 divide the scale of its plaintexts between the two. A vector is then one plaintext for all its weights,
@@ -74,7 +76,7 @@ class CkksEvaluator:
         """
         self.ring = open_ring(parameters)
         self.counts = Counts()
-        self._keys = KeyRing(parameters, keys, self.ring)
+        self._keys = KeyRing(parameters, keys, self.ring, key_bytes)
         self._key_id = keys.key_id
         self._plaintext_bytes = plaintext_bytes
         self._divide_scales = divide_scales

@@ -15,14 +15,26 @@ RELINEARISATION = None
 
 
 class KeyRing:
-    """The keys by name. Steps are modulo the slots. Keys as they came are asked for once, and not kept."""
+    """The keys by name. Steps are modulo the slots. Keys as they came are asked for when needed, and not kept.
 
-    def __init__(self, parameters: RingParameters, keys: EvaluationKeys, ring: Ring) -> None:
+    Args:
+        parameters: of the program.
+        keys: as they came.
+        ring: that they are brought to.
+        most_bytes: of brought rotation keys to keep: those used least recently go first, and are brought again when
+            they are needed; no cap if not given.
+    """
+
+    def __init__(
+        self, parameters: RingParameters, keys: EvaluationKeys, ring: Ring, most_bytes: int | None = None
+    ) -> None:
         self._tables = switch_tables(parameters, ring)
         self._slots = ring.ring_dim // 2
         self._given, self._names = keys.rotations, {steps % self._slots: steps for steps in keys.rotations}
         self._relinearisation = keys.relinearisation
+        self._most_bytes = most_bytes
         self._brought: dict[int | None, Kept] = {}
+        """In the order of use, the last used last."""
         self._lock = threading.Lock()
 
     def rotation(self, steps: int) -> Kept:
@@ -66,6 +78,17 @@ class KeyRing:
 
     def _bring(self, name: int | None, text: str, given: Callable[[], Words]) -> Kept:
         with self._lock:
-            if name not in self._brought:
-                self._brought[name] = bring_key(given(), self._tables, text)
-            return self._brought[name]
+            key = self._brought.pop(name, None)
+            if key is None:
+                key = bring_key(given(), self._tables, text)
+                self._make_room(key.nbytes)
+            self._brought[name] = key
+            return key
+
+    def _make_room(self, needed: int) -> None:
+        """Forget rotation keys until another one fits."""
+        for name in [name for name in self._brought if name is not RELINEARISATION]:
+            kept = sum(key.nbytes for key in self._brought.values())
+            if self._most_bytes is None or kept + needed <= self._most_bytes:
+                return
+            del self._brought[name]

@@ -26,6 +26,9 @@ def serve_stage(
     message: MessageIn,
     output: Output,
     obfuscate: Obfuscate = "",
+    key_bytes: Annotated[
+        int | None, typer.Option(help="Full mode: memory for rotation keys; others are read again and again.")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +46,7 @@ def serve_stage(
     envelopes = [read_message(upload)[0] for upload in uploads]
     start = time.perf_counter()
     with progress_bar() as progress:
-        answers = _serve(loaded, registration, state, uploads, kinds, progress)
+        answers = _serve(loaded, registration, state, uploads, kinds, progress, key_bytes)
     write_file(output, b"".join(answers), force=force)
     size, seconds = sum(map(len, answers)), time.perf_counter() - start
     data = {
@@ -67,6 +70,7 @@ def _serve(
     uploads: list[bytes],
     kinds: tuple[str, ...],
     progress: Report | None,
+    key_bytes: int | None,
 ) -> list[bytes]:
     from enclair.runtime.backends.evaluators import encrypting_backend, make_evaluator
     from enclair.runtime.progress import Meter, graph_work, node_work
@@ -75,7 +79,7 @@ def _serve(
     from enclair.runtime.store import DirectoryStore
 
     backend, public_key = encrypting_backend(program.parameters), read_registration(program, registration)
-    evaluator = make_evaluator(backend, program.parameters, public_key, program.keys)
+    evaluator = make_evaluator(backend, program.parameters, public_key, program.keys, key_bytes=key_bytes)
     check_key(evaluator, read_message(registration)[0].key)
     store: DirectoryStore[Any] = DirectoryStore(state, evaluator, kept_types(program))
     server: Server[Any] = Server(program, evaluator, store, obfuscate=kinds)

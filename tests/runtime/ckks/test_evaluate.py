@@ -291,3 +291,15 @@ def test_linear_transforms_that_do_not_fit_are_refused(small: Setting) -> None:
         small.evaluator.load(b"", CkksType(3, 512))
     with pytest.raises(ValueRangeError, match="a plaintext needs finite numbers, got inf: mend the weights"):
         small.evaluator.linear_transform(small.x, op, *args[:-1], np.full((1, 1), np.inf))
+
+
+def test_rotation_keys_beyond_a_cap_are_brought_again() -> None:
+    on = setting("one small prime a digit")
+    keys = on.client.keys([1, 2, 3])
+    one = CkksEvaluator(on.client.parameters, keys)
+    one.rotate(on.x, 1)
+    size = next(iter(one._keys._brought.values())).nbytes
+    capped = CkksEvaluator(on.client.parameters, keys, key_bytes=2 * size)
+    for steps in (1, 2, 3, 1, 3, 2):
+        on.assert_holds(capped.rotate(on.x, steps), np.roll(on.clear, -steps, axis=1), less=2)
+        assert len(capped._keys._brought) <= 2

@@ -177,3 +177,15 @@ def linear_layer(b: Builder, x: Value, diagonals: int, rng: np.random.Generator,
     weights = b.constant("w", np.ones(diagonals))
     vectors = b.constant("v", rng.choice((-1.0, 1.0), (diagonals, ckks(x).slots)) / diagonals)
     return b.add(LinearTransform(1, baby_steps), x, *tables, weights, vectors)
+
+
+def convolution(
+    b: Builder, x: Value, outputs: int, taps: int, rng: np.random.Generator, *, baby_steps: int = 0
+) -> Value:
+    """A convolution between all channels, each a ciphertext; its taps are masks, as at the borders of an image."""
+    channels, slots = count_of(x), ckks(x).slots
+    rows, cols, which = (table.reshape(-1) for table in np.indices((outputs, channels, taps)))
+    tables = [b.constant("t", t, 0) for t in (rows, cols, which, which)]
+    weights = b.constant("w", rng.normal(size=rows.size) / np.sqrt(channels * taps))
+    masks = b.constant("v", (rng.random((taps, slots)) < 0.9).astype(float))
+    return b.add(LinearTransform(outputs, baby_steps), x, *tables, weights, masks)

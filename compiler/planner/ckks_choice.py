@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil, inf, log2
 
 import numpy as np
@@ -16,9 +17,11 @@ from enclair.compiler.ckks_parameters import (
 )
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Graph
+from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.parameters import INSECURE, SECURE, ParameterError
+from enclair.compiler.passes.divide_scales import DivideScales
 from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
 from enclair.compiler.passes.fold_polynomial_ranges import FoldPolynomialRanges
 from enclair.compiler.passes.pipeline import Pass, run_passes
@@ -39,15 +42,19 @@ FREE = 1.05
 """A wider scale may cost so much more."""
 MOST_NOISE = 2.0**-6
 """Absolute: OpenFHE refuses to decrypt what is noisier than 2^-5, whatever the size of the values."""
+DIVIDED_BITS, DIVIDED_STEP = 38, 3
+"""Scales that are divided between weights and vectors are at least so large, and that is what one more tried is larger
+by: the noise goes down by half with two bits."""
 ROOM_BITS = 0.5
 """Values may be so many bits larger than the margin says before they could outgrow their modulus. They would have to be
 large in many slots: a coefficient is as large as the largest slot only where slots line up.
 """
 
 
-def leveling(parameters: CkksParameters) -> tuple[Pass, ...]:
-    """The passes from PACKED to LEVELED."""
-    return PlaceLevels(parameters), SinkRescales()
+def leveling(parameters: CkksParameters, *, divide: bool = False) -> tuple[Pass, ...]:
+    """The passes from PACKED to LEVELED; with weights apart from vectors where that pays."""
+    passes = (PlaceLevels(parameters), SinkRescales())
+    return (*passes, DivideScales()) if divide else passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,8 @@ def choose_ckks(
 def choose_for(
     candidate: Candidate, tolerance: float, costs: UnitCosts, margin: float, security: str = SECURE
 ) -> CkksChoice:
-    """The cheapest parameters for one candidate: the smallest scale that keeps the tolerance, then the best digits.
+    """The cheapest parameters for one candidate: the smallest scale that keeps the tolerance, then the best digits;
+    with weights apart from vectors where that is cheaper still.
 
     Raises:
         CompileError: there are none.
@@ -134,16 +142,15 @@ def choose_for(
         if error_bound <= tolerance:
             cost = graph_cost(leveled, parameters, costs)
             choice = CkksChoice(parameters, leveled, cost, prediction, error_bound)
-            return _wider(candidate, packed, choice, costs, security) or choice
+            choice = _wider(candidate, packed, choice, costs, security) or choice
+            return _divided(candidate, packed, choice, tolerance, costs, security) or choice
     raise _too_fine(candidate, tolerance)
 
 
 def _wider(
     candidate: Candidate, packed: Graph, choice: CkksChoice, costs: UnitCosts, security: str
 ) -> CkksChoice | None:
-    """The same with wider scales, where that costs next to nothing: more precision, and room in the scale of plaintexts
-    for weights and vectors apart.
-    """
+    """The same with wider scales, where that costs next to nothing: more precision."""
     parameters = choice.parameters
     more = WIDE_SCALE - parameters.scale_bits
     if more <= 0 or parameters.first_bits + more > MAX_PRIME_BITS:
@@ -156,6 +163,43 @@ def _wider(
         if cost.total <= FREE * choice.cost.total:
             return CkksChoice(wider, leveled, cost, *_predicted(candidate, leveled, wider))
     return None
+
+
+def _divided(
+    candidate: Candidate, packed: Graph, choice: CkksChoice, tolerance: float, costs: UnitCosts, security: str
+) -> CkksChoice | None:
+    """The same with the scale of plaintexts divided between weights and vectors, where that pays: at the smallest scale
+    that keeps the tolerance. None where it is not cheaper.
+    """
+    own = choice.parameters
+    more = max(DIVIDED_BITS - own.scale_bits, 0)
+    scales = _larger(candidate.ring_dim, own.levels, own.scale_bits + more, own.first_bits + more)
+    for bits in islice(scales, 0, None, DIVIDED_STEP):
+        parameters = _cheapest_divided(candidate, packed, own.levels, bits, costs, security)
+        if parameters is None:
+            return None
+        leveled = run_passes(packed, leveling(parameters, divide=True), dumped=False)
+        cost = graph_cost(leveled, parameters, costs)
+        if cost.total >= choice.cost.total or not _has_divided(leveled):
+            return None
+        prediction, error_bound = _predicted(candidate, leveled, parameters)
+        if error_bound <= tolerance:
+            return CkksChoice(parameters, leveled, cost, prediction, error_bound)
+    return None
+
+
+def _has_divided(graph: Graph) -> bool:
+    return any(isinstance(node.op, LinearTransform) and node.op.weight_scale is not None for node in graph.nodes)
+
+
+def _cheapest_divided(
+    candidate: Candidate, packed: Graph, levels: int, bits: tuple[int, int], costs: UnitCosts, security: str
+) -> CkksParameters | None:
+    """As ``_cheapest``, of the divided graph; None where no parameters are secure."""
+    try:
+        return _cheapest(candidate, packed, levels, bits, costs, security, divide=True)
+    except CompileError:
+        return None
 
 
 def _larger(ring_dim: int, levels: int, scale_bits: int, first_bits: int) -> Iterator[tuple[int, int]]:
@@ -214,7 +258,14 @@ def _needed_bits(type_: object, size: float, reference: CkksParameters) -> float
 
 
 def _cheapest(
-    candidate: Candidate, packed: Graph, levels: int, bits: tuple[int, int], costs: UnitCosts, security: str
+    candidate: Candidate,
+    packed: Graph,
+    levels: int,
+    bits: tuple[int, int],
+    costs: UnitCosts,
+    security: str,
+    *,
+    divide: bool = False,
 ) -> CkksParameters:
     """The number of digits with which the graph costs least.
 
@@ -227,7 +278,7 @@ def _cheapest(
             f"ring dimension {candidate.ring_dim} is too small for {levels} levels with scales of {bits[0]} bits and a"
             f" last prime of {bits[1]}: ask for a larger tolerance, or use polynomials of lower degree"
         )
-    shape = run_passes(packed, leveling(fitting[0]), dumped=False)
+    shape = run_passes(packed, leveling(fitting[0], divide=divide), dumped=False)
     return min(fitting, key=lambda parameters: graph_cost(shape, parameters, costs).total)
 
 

@@ -30,6 +30,7 @@ from enclair.compiler.ir.ops.ckks import (
     RotateSlots,
 )
 from enclair.compiler.ir.types import CkksType
+from enclair.compiler.ir.weight_columns import WeightMatrix, weight_matrices
 
 SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
 """Ops that take ciphertexts modulo Q P as they are, when all are."""
@@ -41,6 +42,9 @@ NARROW_KEY, NARROW_PLAIN = 0.6, 0.9
 """What products with them then cost, in those with wide ones."""
 KEY_MARGIN_BITS = 5
 """OpenFHE's P is so many bits longer than a merged digit."""
+COLUMN_PRODUCTS, WEIGHT_PRODUCTS = 4 / 3, 1 / 15
+"""Where weights are apart from vectors: the product of a vector and an input for all results, and its product with an
+integer for one of them, in products with a plaintext that comes from memory for each."""
 SPECIAL_MARGIN_BITS = 8
 """Their product is so many bits longer than a digit."""
 
@@ -89,13 +93,16 @@ class UnitCosts:
 
 @dataclass(frozen=True, slots=True)
 class TransformSteps:
-    """Inputs that are rotated, baby and giant rotations, products with plaintexts, results."""
+    """Inputs that are rotated, baby and giant rotations, products with plaintexts, results; integers that such products
+    are multiplied with, where weights are apart from vectors.
+    """
 
     turned: int
     babies: int
     giants: int
     products: int
     results: int
+    weights: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +170,15 @@ class RingWork:
             self.decompose(limbs).times(steps.turned + steps.giants)
             + self.inner_product(limbs).times(steps.babies + steps.giants)
             + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
-            + self.plain_products(limbs + self.special * extended).times(steps.products)
+            + self.plain_products(limbs + self.special * extended).times(_products(steps))
         )
+
+
+def _products(steps: TransformSteps) -> float:
+    """Products with plaintexts that come from memory."""
+    if not steps.weights:
+        return steps.products
+    return COLUMN_PRODUCTS * steps.products + WEIGHT_PRODUCTS * steps.weights
 
 
 USUAL = RingWork(digit_size=2, special=2)
@@ -203,7 +217,10 @@ def step_costs(costs: UnitCosts, ring_dim: int, limbs: int, ring: RingWork = USU
 
 
 def transform_steps(graph: Graph, node: Node) -> TransformSteps:
-    """What a ``LinearTransform`` takes, by its tables; terms of one place are one plaintext."""
+    """What a ``LinearTransform`` takes, by its tables; terms of one place are one plaintext.
+
+    Where weights are apart from vectors, there is a product for each vector and rotated input, whatever the result.
+    """
     if not isinstance(node.op, LinearTransform):
         raise TypeError(f"{node} is not a linear transform")
     rows, cols, rotations, _, weights, _ = (graph.constant(arg) for arg in node.args[1:])
@@ -212,13 +229,30 @@ def transform_steps(graph: Graph, node: Node) -> TransformSteps:
     babies = rotations % node.op.baby_steps if node.op.baby_steps else rotations
     giants = rotations - babies
     turned = _distinct(cols[babies != 0])
+    products, multiplied = _distinct(rows, cols, rotations), 0
+    if node.op.weight_scale is not None:
+        products, multiplied = count_divided(_matrices(graph, node, node.op))
     return TransformSteps(
         turned,
         _distinct(cols[babies != 0], babies[babies != 0]),
         _distinct(rows[giants != 0], giants[giants != 0]),
-        _distinct(rows, cols, rotations),
+        products,
         _distinct(rows),
+        multiplied,
     )
+
+
+def _matrices(graph: Graph, node: Node, op: LinearTransform) -> list[WeightMatrix]:
+    """The weights of a linear transform apart from its vectors."""
+    rows, cols, rotations, which, weights, _ = (graph.constant(arg) for arg in node.args[1:])
+    slots = node.args[0].type.slots if isinstance(node.args[0].type, CkksType) else 0
+    return weight_matrices((rows, cols, rotations, which), weights, op.baby_steps, slots)
+
+
+def count_divided(matrices: list[WeightMatrix]) -> tuple[int, int]:
+    """Columns, and the integers that their products are multiplied with."""
+    columns = [m.cols.size for m in matrices]
+    return sum(columns), sum(m.filled_rows * count for m, count in zip(matrices, columns, strict=True))
 
 
 def graph_work(graph: Graph, ring: RingWork) -> dict[str, Work]:

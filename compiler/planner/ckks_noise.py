@@ -41,6 +41,7 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CkksType
+from enclair.compiler.ir.weight_columns import weight_matrices
 
 Reals = NDArray[np.float64]
 
@@ -53,6 +54,8 @@ SAFETY = 2.0
 FEW_OUTPUTS = 4.5
 """And no smaller than this times the deviation over all slots: of one output, samples say little."""
 SAMPLES = 8
+COLUMNS = 128
+"""Products of vectors and inputs that are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,26 +191,50 @@ class NoiseSimulator:
             rounding = model.encoding(op.plain_scale or 1.0, tables[0].shape[1])
             return self._drawn(values.shape, rounding * np.abs(ciphers[0].values))
         if isinstance(op, LinearTransform):
-            return self._drawn(values.shape, np.sqrt(self._transform_variance(op, ciphers[0], tables, values)))
+            drawn = self._drawn(values.shape, np.sqrt(self._transform_variance(op, ciphers[0], tables, values)))
+            return drawn if op.weight_scale is None else drawn + self._divided_errors(op, ciphers[0], tables)
         return np.zeros((self.samples, *values.shape))
 
     def _transform_variance(self, op: LinearTransform, x: Noisy, tables: list[Array], values: Reals) -> Reals:
         """Of the rounding of the plaintexts, times what they are multiplied with; of the rotations, times plaintexts.
 
-        A baby step's key switch is multiplied by the plaintext; a giant step's comes after, and is negligible.
+        Where weights are apart from vectors, the rounding of both is left to ``_divided_errors``. A baby step's key
+        switch is multiplied by the plaintext; a giant step's comes after, and is negligible.
         """
         rows, cols, rotations, which, weights, vectors = tables
-        rounding = self.model.encoding(op.plain_scale or 1.0, vectors.shape[1])
+        rounding = 0.0 if op.weight_scale else self.model.encoding(op.plain_scale or 1.0, vectors.shape[1])
         switching = self.model.key_switching(scale_of(x.type))
         babies = rotations % op.baby_steps if op.baby_steps else rotations
         ones, squares = np.ones((1, 1)), x.values**2
         none = np.zeros_like(which)
-        squared = replace(op, plain_scale=None)
+        squared = replace(op, plain_scale=None, weight_scale=None)
         of_plaintexts = squared.evaluate(squares, rows, cols, rotations, none, np.ones_like(weights), ones)
         of_rotations = squared.evaluate(
             np.ones_like(squares), rows, cols, rotations, which, weights**2 * (babies != 0), vectors**2
         )
         return np.asarray(rounding**2 * of_plaintexts + switching**2 * of_rotations).reshape(values.shape)
+
+    def _divided_errors(self, op: LinearTransform, x: Noisy, tables: list[Array]) -> Reals:
+        """Of weights and vectors that are rounded apart: (weight + e) (vector + f) - weight * vector, times the input.
+
+        One e of variance 1 / 12 / weight_scale^2 is drawn for each weight, which has it in all slots, and one f for
+        each vector, which all its weights share, turned by a giant step or not: so errors add up as the real ones do,
+        here and in what follows.
+        """
+        rows, cols, rotations, which, weights, vectors = tables
+        scale = op.weight_scale or 1.0
+        rounded = self._drawn(vectors.shape, self.model.encoding((op.plain_scale or 1.0) / scale, vectors.shape[1]))
+        out = np.zeros((self.samples, op.outputs, x.values.shape[1]))
+        for m in weight_matrices((rows, cols, rotations, which), weights, op.baby_steps, x.values.shape[1]):
+            errors = self._drawn(m.weights.shape, sqrt(1 / 12) / scale) * (m.weights != 0)
+            for start in range(0, m.cols.size, COLUMNS):
+                part = slice(start, start + COLUMNS)
+                turned = _turned(x.values, m.cols[part], m.babies[part] + m.giant)
+                for one, e, f in zip(out, errors, rounded, strict=True):
+                    of_vectors = turned * f[m.which[part]]
+                    both = turned * vectors[m.which[part]] + of_vectors
+                    one[m.rows] += m.weights[:, part] @ of_vectors + e[:, part] @ both
+        return out
 
     def _drawn(self, shape: tuple[int, ...], deviation: float | Reals) -> Reals:
         with self._lock:
@@ -309,3 +336,10 @@ def _transformed(op: LinearTransform, errors: Reals, tables: list[Array]) -> Rea
             last, rotated = place, np.roll(errors[:, place[0]], -place[1], axis=1)
         out[:, rows[t]] += weights[t] * vectors[which[t]] * rotated
     return out
+
+
+def _turned(values: Reals, cols: Array, rotations: Array) -> Reals:
+    """Rotated inputs (columns, slots)."""
+    return np.stack(
+        [np.roll(values[col], -steps) for col, steps in zip(cols.tolist(), rotations.tolist(), strict=True)]
+    )

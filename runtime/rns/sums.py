@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from enclair.compiler.ir.weight_columns import TILE
 from enclair.runtime.limbs.compiled import FLOAT, INT, Floats, Integers, compiled, read, write
 from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.lanes import MAGIC, Lanes, centred, compiled_for_both, full, load, multiply_add, product, store
@@ -15,17 +16,11 @@ from enclair.runtime.rns.lanes import MAGIC, Lanes, centred, compiled_for_both, 
 CHUNK = 512
 """Values that are summed together, in the nearest cache."""
 
-TILE = 32
-"""Products that are made before their weighted sums: they stay in the nearest cache."""
-
 STRIP = 64
 """Values of these."""
 
 SPLIT = 2.0**25
 """Residues are cut into halves for weighted sums: an upper and a lower one of at most 2^24."""
-
-MOST_WEIGHT = 2**28
-"""Bound of sum |weight| over a tile: times 2^24 it is exact in float64."""
 
 
 @compiled_for_both(
@@ -199,7 +194,7 @@ def sum_weighted(
         cols: (terms,).
         which: (terms,).
         weights: (results, terms) integers, results filled up with zeros to a multiple of four; the sum of the
-            magnitudes of ``TILE`` following ones of a result is below ``MOST_WEIGHT``.
+            magnitudes of ``TILE`` following ones of a result is below ``weight_columns.MOST_WEIGHT``.
         prime: of the row.
         row: of the results.
         first: row of the first values of x.

@@ -7,6 +7,7 @@ PACKED graph ciphertexts have neither level nor scale; in a LEVELED one the type
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -120,11 +121,15 @@ class LinearTransform(Op):
         outputs: number of results; those without a term are zero.
         baby_steps: n: rotations are made as g n + b, b below n, baby steps first; 0 makes each at once.
         plain_scale: of the plaintexts ``weights[t] * vectors[which[t]]``, in a LEVELED graph.
+        weight_scale: the part of ``plain_scale`` that the weights get, a power of two: they are rounded to integers,
+            and each vector is one plaintext of scale plain_scale / weight_scale for all its weights. None encodes
+            weights and vectors together.
     """
 
     outputs: int
     baby_steps: int = 0
     plain_scale: float | None = None
+    weight_scale: float | None = None
 
     def result_type(self, *args: Type) -> CkksType:
         """``outputs`` ciphertexts; the scales multiply."""
@@ -137,6 +142,7 @@ class LinearTransform(Op):
             raise TypeRuleError(f"LinearTransform needs a real weight for each of {rows}, got {weights}")
         if not isinstance(vectors, TensorType) or len(vectors.shape) != 2 or vectors.shape[1] not in {1, cipher.slots}:
             raise TypeRuleError(f"LinearTransform needs real vectors (any, 1 or {cipher.slots}), got {vectors}")
+        _check_weight_scale(self, vectors)
         return replace(_scaled(self, cipher, self.plain_scale), count=self.outputs)
 
     def evaluate(self, *args: NDArray[Any]) -> Reals:
@@ -150,6 +156,21 @@ class LinearTransform(Op):
                 last, rotated = place, np.roll(x[place[0]], -place[1])
             out[rows[t]] += weights[t] * vectors[which[t]] * rotated
         return out
+
+
+def _check_weight_scale(op: LinearTransform, vectors: TensorType) -> None:
+    """Check that the scale can be divided between weights and vectors as the op says."""
+    if op.weight_scale is None:
+        return
+    if op.plain_scale is None or not 1 < op.weight_scale < op.plain_scale or frexp(op.weight_scale)[0] != 0.5:
+        raise TypeRuleError(
+            "LinearTransform needs a weight_scale that is a power of two between 1 and its plain_scale, got"
+            f" {op.weight_scale} of {op.plain_scale}: leave it out, or place levels first"
+        )
+    if vectors.shape[1] == 1:
+        raise TypeRuleError(
+            f"LinearTransform with a weight_scale needs vectors of all slots, got {vectors}: leave weight_scale out"
+        )
 
 
 @register

@@ -61,7 +61,6 @@ class CkksEvaluator:
         *,
         plaintext_bytes: int = PLAINTEXT_BYTES,
         key_bytes: int | None = None,
-        divide_scales: bool = False,
     ) -> None:
         """Make the tables of the ring; keys are brought to it when they are first needed.
 
@@ -70,16 +69,12 @@ class CkksEvaluator:
             keys: of the client.
             key_bytes: memory that brought rotation keys may take; no cap if not given.
             plaintext_bytes: memory that the plaintexts of one linear transform may take between its inputs.
-            divide_scales: let a linear transform with many weights to a vector, as a convolution of many channels,
-                divide the scale of its plaintexts between the two. A vector is then one plaintext for all its weights,
-                which are integers; both are rounded at about the square root of the scale (``plan.weight_scale``).
         """
         self.ring = open_ring(parameters)
         self.counts = Counts()
         self._keys = KeyRing(parameters, keys, self.ring, key_bytes)
         self._key_id = keys.key_id
         self._plaintext_bytes = plaintext_bytes
-        self._divide_scales = divide_scales
 
     @property
     def key_id(self) -> str:
@@ -305,15 +300,16 @@ class CkksEvaluator:
 
         Raises:
             ValueRangeError: a plaintext too large to encode.
-            RuntimeFailure: the type has no level, or the op no scale.
+            RuntimeFailure: the type has no level, the op no scale, or one with which sums are not exact.
         """
         level, _ = _placed(type_)
         if op.plain_scale is None:
             raise RuntimeFailure(f"a linear transform on ciphertexts needs a plain_scale, got {op}: place levels first")
         vectors = np.asarray(vectors, dtype=np.float64)
         special, constant = len(self.ring.special), vectors.shape[1] == 1
-        sizes = Sizes(self.ring.ring_dim // 2, level + 1, special, op.plain_scale, constant, self._divide_scales)
-        plan = make_plan((rows, cols, rotations, which), weights, op.outputs, op.baby_steps, sizes)
+        sizes = Sizes(self.ring.ring_dim // 2, level + 1, special, constant)
+        tables = (rows, cols, rotations, which)
+        plan = make_plan(tables, weights, op.outputs, op.baby_steps, sizes, op.weight_scale)
         plaintexts = prepare(self.ring, plan, vectors, level, op.plain_scale, self._plaintext_bytes)
         return PreparedTransform(plan, plaintexts, level, op.plain_scale)
 

@@ -17,18 +17,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from enclair.compiler.ir.weight_columns import MOST_WEIGHT, WeightMatrix, largest_tile, weight_matrices
+from enclair.runtime.errors import RuntimeFailure
 from enclair.runtime.limbs.compiled import Floats, Integers
-from enclair.runtime.rns.sums import MOST_WEIGHT, TILE
 
 PRODUCT_COST = 0.25
 """Of a plaintext with both rows of a ciphertext modulo one prime, in transforms."""
-
-TERM_COST, FACTOR_COST, WEIGHT_COST = 15.0, 20.0, 1.0
-"""Of a product with a plaintext that is read from memory; of one that is made once for all results; of one of these
-with an integer."""
-
-SMALLEST_DIVIDED = 2.0**36
-"""Scales below this are not divided between weights and vectors: too few bits would be left for either."""
 
 Places: TypeAlias = dict[tuple[int, int, int, int], list[tuple[int, float]]]
 """Vectors and weights by row, giant step, input and baby step."""
@@ -82,7 +76,7 @@ class Plan:
         blends: the distinct plaintexts.
         sums: of plaintexts that hold the weights; or none, and
         weighted: sums of products with plaintexts times integers.
-        weight_scale: of these integers; the plaintexts have the rest of the scale.
+        weight_scale: of these integers, the plaintexts have the rest of the scale; 1 for none.
         outputs: number of results.
         extended: whether sums are modulo Q and the special primes.
     """
@@ -120,17 +114,13 @@ class Sizes:
         slots: of a ciphertext.
         limbs: primes of Q at the inputs' level.
         special: special primes.
-        plain_scale: of weights times vectors.
         constant: vectors of one number for all slots.
-        divisible: the scale may be divided between weights and vectors.
     """
 
     slots: int
     limbs: int
     special: int
-    plain_scale: float
     constant: bool
-    divisible: bool
 
 
 def make_plan(
@@ -139,6 +129,7 @@ def make_plan(
     outputs: int,
     baby_steps: int,
     sizes: Sizes,
+    weight_scale: float | None = None,
 ) -> Plan:
     """The plan of a ``LinearTransform``.
 
@@ -147,16 +138,23 @@ def make_plan(
         weights: (terms,); terms of weight 0 are left out.
         outputs: number of results.
         baby_steps: as the op says.
-        sizes: of ciphertexts and scales.
+        sizes: of ciphertexts.
+        weight_scale: as the op says.
+
+    Raises:
+        RuntimeFailure: sums of weights with this scale would not be exact.
     """
     places = _places(tables, weights, baby_steps, sizes.slots)
     babies = tuple(sorted({(col, baby) for _, _, col, baby in places}))
     number = {place: i for i, place in enumerate(babies)}
-    weighted, blends, scale = _weighted_sums(places, number, sizes)
     sums: tuple[Sum, ...] = ()
-    if not weighted:
+    weighted: tuple[WeightedSums, ...] = ()
+    if weight_scale is None:
         sums, blends = _sums(places, number, constant=sizes.constant)
-    plan = Plan(babies, blends, sums, weighted, scale, outputs, extended=True)
+    else:
+        matrices = weight_matrices(tables, weights, baby_steps, sizes.slots)
+        weighted, blends = _weighted_sums(matrices, number, weight_scale)
+    plan = Plan(babies, blends, sums, weighted, weight_scale or 1.0, outputs, extended=True)
     return replace(plan, extended=_is_extended_better(plan, sizes.limbs, sizes.special))
 
 
@@ -175,59 +173,33 @@ def _sums(places: Places, number: dict[tuple[int, int], int], *, constant: bool)
 
 
 def _weighted_sums(
-    places: Places, number: dict[tuple[int, int], int], sizes: Sizes
-) -> tuple[tuple[WeightedSums, ...], Blends, float]:
-    """Weights and vectors apart: none where the scale may not be divided between them, or where it costs more."""
+    matrices: list[WeightMatrix], number: dict[tuple[int, int], int], scale: float
+) -> tuple[tuple[WeightedSums, ...], Blends]:
+    """Weights and vectors apart."""
     blends: dict[Blend, int] = {}
-    by_giant: dict[int, dict[tuple[int, int], dict[int, float]]] = {}
-    for (row, giant, col, baby), terms in places.items():
-        for which, weight in terms:
-            blend = blends.setdefault(Blend(giant, ((which, 1.0),)), len(blends))
-            column = by_giant.setdefault(giant, {}).setdefault((number[col, baby], blend), {})
-            column[row] = column.get(row, 0.0) + weight
-    matrices = {giant: _matrix(columns) for giant, columns in sorted(by_giant.items())}
-    cost = sum(WEIGHT_COST * matrix.size + FACTOR_COST * matrix.shape[1] for _, matrix in matrices.values())
-    allowed = sizes.divisible and not sizes.constant and sizes.plain_scale >= SMALLEST_DIVIDED
-    if not allowed or cost >= TERM_COST * len(places):
-        return (), (), 1.0
-    scale = min(weight_scale(m, sizes.plain_scale, 2 * sizes.slots) for _, m in matrices.values())
     made = []
-    for giant, (rows, matrix) in matrices.items():
-        cols, which = np.array(list(by_giant[giant]), dtype=np.int64).T.copy()
-        made.append(WeightedSums(rows, giant, cols, which, _filled(matrix, scale)))
-    return tuple(made), tuple(blends), scale
+    for m in matrices:
+        babies = zip(m.cols.tolist(), m.babies.tolist(), strict=True)
+        cols = np.array([number[place] for place in babies], dtype=np.int64)
+        vectors = [Blend(m.giant, ((one, 1.0),)) for one in m.which.tolist()]
+        which = np.array([blends.setdefault(blend, len(blends)) for blend in vectors], dtype=np.int64)
+        made.append(WeightedSums(tuple(m.rows.tolist()), m.giant, cols, which, _integers(m, scale)))
+    return tuple(made), tuple(blends)
 
 
-def _matrix(columns: dict[tuple[int, int], dict[int, float]]) -> tuple[tuple[int, ...], Floats]:
-    """The rows, and their weights (rows, columns)."""
-    rows = tuple(sorted({row for column in columns.values() for row in column}))
-    place = {row: i for i, row in enumerate(rows)}
-    out = np.zeros((len(rows), len(columns)))
-    for c, column in enumerate(columns.values()):
-        for row, weight in column.items():
-            out[place[row], c] = weight
-    return rows, out
+def _integers(matrix: WeightMatrix, scale: float) -> Floats:
+    """The weights at a scale, with rows of zeros up to a multiple of four.
 
-
-def weight_scale(weights: Floats, plain_scale: float, ring_dim: int) -> float:
-    """How much of a scale the weights (rows, columns) get: a power of two.
-
-    Rounding a weight to 1 / s is an error of up to 1 / (2 s) of a slot, rounding the coefficients of a vector at the
-    scale that is left, t, one of about sqrt(N / 12) / t times the weight: with s = sqrt(plain_scale / sqrt(N) / w) for
-    the largest weight w they are about equal. Sums must stay exact besides.
+    Raises:
+        RuntimeFailure: their sums would not be exact.
     """
-    magnitudes = np.abs(weights)
-    largest = float(magnitudes.max(initial=0.0)) or 1.0
-    tiles = [magnitudes[:, i : i + TILE].sum(axis=1).max(initial=0.0) for i in range(0, magnitudes.shape[1], TILE)]
-    balanced = np.sqrt(plain_scale / np.sqrt(ring_dim) / largest)
-    exact = (MOST_WEIGHT / 2) / (float(max(tiles, default=0.0)) or 1.0)
-    return float(2.0 ** np.floor(np.log2(min(balanced, exact))))
-
-
-def _filled(weights: Floats, scale: float) -> Floats:
-    """Integers, with rows of zeros up to a multiple of four."""
-    out = np.zeros((-(-len(weights) // 4) * 4, weights.shape[1]))
-    out[: len(weights)] = np.rint(weights * scale)
+    out = np.zeros((matrix.filled_rows, matrix.weights.shape[1]))
+    out[: len(matrix.weights)] = np.rint(matrix.weights * scale)
+    if not (largest := largest_tile(out)) < MOST_WEIGHT:
+        raise RuntimeFailure(
+            f"a linear transform with weight_scale {scale} needs weights that add up to less than {MOST_WEIGHT}, got"
+            f" {largest:.0f} in row {matrix.rows[np.argmax(np.abs(out).sum(axis=1))]}: compile again"
+        )
     return out
 
 

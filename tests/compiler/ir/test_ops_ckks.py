@@ -61,6 +61,43 @@ def test_linear_transform_is_a_sum_of_rotated_products() -> None:
     np.testing.assert_array_equal(run(graph, {"x": given})["y"], expected)
 
 
+def apart(plain_scale: float | None, weight_scale: float | None, slots: int = 4) -> CkksType:
+    table, weights = TensorType((2,), 0), TensorType((2,))
+    op = LinearTransform(1, plain_scale=plain_scale, weight_scale=weight_scale)
+    return op.result_type(X, table, table, table, table, weights, TensorType((1, slots)))
+
+
+def test_weights_and_vectors_divide_a_scale_between_them() -> None:
+    assert apart(2.0**40, 2.0**16) == apart(2.0**40, None)
+    builder = Builder("g")
+    x = builder.input("x", X)
+    tables = [builder.constant("t", np.zeros(1, dtype=np.int64), 0) for _ in range(4)]
+    args = (builder.constant("w", np.array([0.3])), builder.constant("v", np.array([[1.0, 0, 1, 1]])))
+    outs = [builder.add(LinearTransform(1, 2, 2.0**40, scale), x, *tables, *args) for scale in (None, 2.0**16)]
+    graph = builder.build(outs)
+    assert "weight_scale=65536.0" in print_graph(graph)
+    assert parse(print_graph(graph), graph.arrays) == graph
+    together, divided = run(graph, {"x": np.arange(8.0).reshape(2, 4)}).values()
+    np.testing.assert_array_equal(divided, together)
+
+
+@pytest.mark.parametrize("scale", [0.0, -4.0, 1.0, 3.0, 2.0**40, 2.0**41, float("nan"), float("inf")])
+def test_a_weight_scale_is_a_power_of_two_below_the_scale(scale: float) -> None:
+    with pytest.raises(
+        TypeRuleError, match=r"a power of two between 1 and its plain_scale, got .* of 1099511627776.0:"
+    ):
+        apart(2.0**40, scale)
+
+
+def test_a_weight_scale_needs_levels_and_vectors_of_all_slots() -> None:
+    table = TensorType((2,), 0)
+    args = (CkksType(2, 4), table, table, table, table, TensorType((2,)), TensorType((1, 4)))
+    with pytest.raises(TypeRuleError, match=r"got 4.0 of None: leave it out, or place levels first"):
+        LinearTransform(1, weight_scale=4.0).result_type(*args)
+    with pytest.raises(TypeRuleError, match=r"needs vectors of all slots, got .*: leave weight_scale out"):
+        apart(2.0**40, 2.0**16, slots=1)
+
+
 def test_rotation_by_r_brings_slot_r_to_the_front() -> None:
     np.testing.assert_array_equal(RotateSlots(1).evaluate(np.array([[1.0, 2, 3, 4]])), [[2, 3, 4, 1]])
 

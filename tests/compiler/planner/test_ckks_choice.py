@@ -8,16 +8,16 @@ from math import prod
 
 import numpy as np
 import pytest
-from tests.ckks_graphs import ckks, linear_layer
+from tests.ckks_graphs import ckks, convolution, linear_layer
 
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Builder
-from enclair.compiler.ir.ops.ckks import EvaluatePolynomial
+from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.parameters import ParameterError
-from enclair.compiler.planner.ckks_choice import Candidate, choose_ckks
+from enclair.compiler.planner.ckks_choice import FREE, WIDE_SCALE, Candidate, CkksChoice, choose_ckks
 from enclair.compiler.planner.ckks_costs import UnitCosts, graph_cost
 
 SQUARE = EvaluatePolynomial((0.5, 0.0, 0.5), -1.0, 1.0)
@@ -34,12 +34,22 @@ def network(ring_dim: int, layers: int = 2, size: float = 1.0) -> Candidate:
 
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
-def test_the_bound_keeps_the_tolerance_without_waste(tolerance: float) -> None:
+def test_the_bound_keeps_the_tolerance_without_waste(tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enclair.compiler.planner.ckks_choice.FREE", 0.0)
     choice = choose_ckks([network(16384)], tolerance)
     verify(choice.graph, Stage.LEVELED)
     assert choice.parameters.secure
     assert choice.parameters.levels == 3
     assert tolerance / 4 < choice.error_bound <= tolerance
+
+
+def test_a_wider_scale_is_taken_where_it_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = choose_ckks([network(16384)], 1e-4)
+    monkeypatch.setattr("enclair.compiler.planner.ckks_choice.FREE", 0.0)
+    narrow = choose_ckks([network(16384)], 1e-4)
+    assert narrow.parameters.scale_bits < wide.parameters.scale_bits == WIDE_SCALE
+    assert wide.error_bound < narrow.error_bound
+    assert wide.cost.total <= FREE * narrow.cost.total
 
 
 def test_smaller_tolerances_take_larger_scales_and_rings() -> None:
@@ -70,6 +80,35 @@ def test_the_cheapest_digits_are_chosen() -> None:
             others.append(graph_cost(choice.graph, replace(choice.parameters, digits=digits), costs).total)
     assert len(others) > 1
     assert choice.cost.total == min(others)
+
+
+def convolutions(channels: int) -> Candidate:
+    slots, rng = 8192, np.random.default_rng(0)
+    b = Builder("convolutions")
+    x = b.input("x", CkksType(channels, slots))
+    h = convolution(b, b.add(SQUARE, convolution(b, x, channels, 5, rng)), channels, 5, rng)
+    return Candidate(b.build([h]), [{"x": rng.uniform(-1, 1, size=(channels, slots))}])
+
+
+def test_many_channels_have_weights_apart_where_the_tolerance_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate = convolutions(8)
+    coarse, fine = choose_ckks([candidate], 1e-2), choose_ckks([candidate], 1e-6)
+    assert (has_divided(coarse), has_divided(fine)) == (True, False)
+    assert coarse.error_bound <= 1e-2
+    verify(coarse.graph, Stage.LEVELED)
+    monkeypatch.setattr("enclair.compiler.planner.ckks_choice._divided", lambda *_: None)
+    together = choose_ckks([candidate], 1e-2)
+    assert not has_divided(together)
+    assert coarse.cost.total < together.cost.total
+
+
+def test_few_channels_have_weights_and_vectors_together() -> None:
+    assert not has_divided(choose_ckks([convolutions(1)], 1e-2))
+
+
+def has_divided(choice: CkksChoice) -> bool:
+    ops = [node.op for node in choice.graph.nodes]
+    return any(isinstance(op, LinearTransform) and op.weight_scale is not None for op in ops)
 
 
 def test_a_ring_that_is_too_small() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from tests.ckks_graphs import SLOTS, linear_layer, parameters_for
+from tests.ckks_graphs import SLOTS, convolution, linear_layer, parameters_for
 
 from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.graph import Builder, Graph
 from enclair.compiler.ir.ops.ciphers import AddCiphers
 from enclair.compiler.ir.ops.ckks import MultiplyCiphers, MultiplyPlain, RotateSlots
 from enclair.compiler.ir.types import CkksType
+from enclair.compiler.passes.divide_scales import DivideScales
 from enclair.compiler.passes.place_levels import PlaceLevels
 from enclair.compiler.planner.ckks_costs import (
+    COLUMN_PRODUCTS,
+    WEIGHT_PRODUCTS,
     RingWork,
     TransformSteps,
     UnitCosts,
@@ -40,6 +45,23 @@ def layer(baby_steps: int) -> Graph:
 def test_steps_of_a_linear_transform(baby_steps: int, want: tuple[int, int, int]) -> None:
     graph = layer(baby_steps)
     assert transform_steps(graph, graph.nodes[0]) == TransformSteps(*want, products=8, results=1)
+
+
+@pytest.mark.parametrize("baby_steps", [0, 4])
+def test_weights_apart_from_vectors_cost_a_product_a_column(baby_steps: int) -> None:
+    b = Builder("convolution")
+    x = b.input("x", CkksType(4, SLOTS))
+    graph = b.build([convolution(b, x, 6, 8, np.random.default_rng(0), baby_steps=baby_steps)])
+    together = PlaceLevels(parameters_for(graph))(graph)
+    divided = DivideScales()(together)
+    steps = [transform_steps(one, one.nodes[0]) for one in (together, divided)]
+    assert (steps[0].products, steps[0].weights) == (4 * 6 * 8, 0)
+    assert (steps[1].products, steps[1].weights) == (4 * 8, 4 * 8 * 8)
+    assert replace(steps[1], products=4 * 6 * 8, weights=0) == steps[0]
+    work = [RING.linear_transform(replace(one, babies=0), 3) for one in steps]
+    assert work[1].products - work[0].products == pytest.approx(
+        3 * (32 * COLUMN_PRODUCTS + 256 * WEIGHT_PRODUCTS - 192)
+    )
 
 
 def test_a_key_switch_takes_its_digits_and_a_rescale_divides_at_once() -> None:

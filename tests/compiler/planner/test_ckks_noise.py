@@ -15,7 +15,15 @@ from enclair.compiler.ir.ops.ckks import LinearTransform, MultiplyCiphers, Rotat
 from enclair.compiler.ir.types import CkksType, RealSlotsType
 from enclair.compiler.parameters import INSECURE
 from enclair.compiler.passes.place_levels import PlaceLevels
-from enclair.compiler.planner.ckks_noise import SAFETY, NoiseModel, Noisy, Prediction, noise_model, predict
+from enclair.compiler.planner.ckks_noise import (
+    SAFETY,
+    NoiseModel,
+    NoiseSimulator,
+    Noisy,
+    Prediction,
+    noise_model,
+    predict,
+)
 
 SLOTS = 512
 PARAMETERS = CkksParameters(2 * SLOTS, 2, 35, 45, 3, INSECURE)
@@ -70,6 +78,34 @@ def test_rotated_errors_of_one_ciphertext_add_in_quadrature() -> None:
 
 def test_vectors_add_their_rounding() -> None:
     assert layered(np.ones((4, SLOTS))) > layered(np.ones((1, 1)))
+
+
+def of_tap(b: Builder, x: Value, vectors: int, weight_scale: float | None) -> Value:
+    """Sixteen terms of weight 1 on one input; the vectors let half of its slots through. Those of a vector add up."""
+    none, terms = np.zeros(16, dtype=np.int64), np.arange(16)
+    tables = [b.constant("t", t, 0) for t in (none, none, none, terms % vectors)]
+    mask = np.tile(np.arange(SLOTS) < SLOTS // 2, (vectors, 1)).astype(float)
+    return b.add(
+        LinearTransform(1, 0, SCALE, weight_scale), x, *tables, b.constant("w", np.ones(16)), b.constant("v", mask)
+    )
+
+
+@pytest.mark.parametrize("vectors", [1, 4, 16])
+def test_terms_share_the_rounding_of_their_vector_and_have_their_own_of_weights(vectors: int) -> None:
+    b, scale = Builder("noise"), 2.0**12
+    x = b.input("x", CkksType(1, SLOTS, 2, SCALE))
+    graph = b.build([of_tap(b, x, vectors, scale)])
+    simulator = NoiseSimulator(MODEL, 400)
+    values = np.ones((1, SLOTS))
+    exact = Noisy(values, np.zeros((400, 1, SLOTS)), CkksType(1, SLOTS, 2, SCALE))
+    node = graph.nodes[0]
+    assert isinstance(node.out.type, CkksType)
+    made = simulator.apply(node.op, node.out.type, exact, *(graph.constant(arg) for arg in node.args[1:]))
+    seen, hidden = made.errors[:, 0, : SLOTS // 2], made.errors[:, 0, SLOTS // 2 :]
+    of_vectors = MODEL.encoding(SCALE / scale, SLOTS) * 16 / sqrt(vectors)
+    of_weights = sqrt(vectors / 12) / scale
+    assert np.std(hidden) == pytest.approx(of_vectors, rel=0.05)
+    assert np.std(seen.mean(axis=1)) == pytest.approx(of_weights, rel=0.15)
 
 
 def test_correlated_errors_add_linearly() -> None:

@@ -162,8 +162,8 @@ def test_dense_weights_are_apart_from_vectors(baby_steps: int, level: int, small
     rows, cols, which = (table.reshape(-1) for table in np.indices((5, 3, 6)))
     args = (rows, cols, rotations[which], which, rng.normal(size=90), rng.integers(0, 2, (6, 512)).astype(float))
     keys = small.client.keys([1, 2, 4, 8, 9])
-    evaluator = CkksEvaluator(small.client.parameters, keys, divide_scales=True)
-    op, type_ = LinearTransform(6, baby_steps, small.scale), CkksType(3, 512, level, small.scale)
+    evaluator = CkksEvaluator(small.client.parameters, keys)
+    op, type_ = LinearTransform(6, baby_steps, small.scale, 2.0**16), CkksType(3, 512, level, small.scale)
     prepared = evaluator.prepare_linear_transform(type_, op, *args)
     assert (len(prepared.plan.weighted), len(prepared.plan.blends), prepared.plan.sums) == (
         1 + 2 * (baby_steps > 0),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from math import log2
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
-from tests.ckks_graphs import ckks, inputs_of, packed_graphs
+from tests.ckks_graphs import ckks, convolution, inputs_of, packed_graphs
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.ir.graph import Graph
+from enclair.compiler.ir.graph import Builder, Graph
 from enclair.compiler.ir.key_needs import key_needs
+from enclair.compiler.ir.ops.ckks import MultiplyCiphers
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.types import CkksType
 from enclair.compiler.parameters import INSECURE
+from enclair.compiler.passes.divide_scales import DivideScales
 from enclair.compiler.passes.expand_polynomials import ExpandPolynomials
 from enclair.compiler.passes.fold_polynomial_ranges import FoldPolynomialRanges
 from enclair.compiler.passes.place_levels import PlaceLevels
@@ -45,6 +49,24 @@ def test_errors_stay_within_their_bounds_and_bounds_are_tight() -> None:
     collect()
     assert len(ratios) >= PROGRAMS
     assert sum(ratio < 0 for ratio in ratios) <= 0.01 * len(ratios)
+    assert max(ratios) <= TIGHT_BITS
+
+
+@pytest.mark.parametrize("baby_steps", [0, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_apart_from_vectors_stay_within_their_bound(baby_steps: int, seed: int) -> None:
+    """A convolution of 4 to 8 channels, and a square of it: its noise is mostly that of the rounded weights."""
+    b, rng = Builder("convolution"), np.random.default_rng(seed)
+    h = convolution(b, b.input("x", CkksType(4, SLOTS)), 8, 5, rng, baby_steps=baby_steps)
+    graph = b.build([h, b.add(MultiplyCiphers(), h, h)])
+    parameters = CkksParameters(2 * SLOTS, 2, 40, 50, 3, INSECURE)
+    together = PlaceLevels(parameters)(graph)
+    divided = DivideScales()(together)
+    assert divided != together
+    inputs, model = inputs_of(together), noise_model(parameters)
+    assert predict(divided, inputs, model).bound > 16 * predict(together, inputs, model).bound
+    ratios = ratios_of(graph, divided, parameters)
+    assert min(ratios) >= 0
     assert max(ratios) <= TIGHT_BITS
 
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runtime.rns.rings import centred, element, exact, ring, seeds
 
+from enclair.compiler.ir.weight_columns import MOST_WEIGHT, TILE
 from enclair.runtime.rns import sums
 from enclair.runtime.rns.ring import Ring
 
@@ -45,7 +46,7 @@ def test_weighted_sums(rng: np.random.Generator, ring: Ring, terms: int, results
     rows = ring.rows(len(ring.primes) - 1, extended=False)
     x, factors = several(rng, ring, rows, 3), np.concatenate([element(rng, ring, rows) for _ in range(2)])
     cols, which = rng.integers(0, 3, terms), rng.integers(0, 4, terms)
-    largest = sums.MOST_WEIGHT // sums.TILE - 1
+    largest = MOST_WEIGHT // TILE - 1
     weights = np.zeros((-(-results // 4) * 4, terms))
     drawn = rng.integers(-largest, largest + 1, (results, terms))
     weights[:results] = np.where(drawn > 0, largest, -largest) if extreme else drawn

@@ -198,7 +198,7 @@ def _integers(matrix: WeightMatrix, scale: float) -> Floats:
     if not (largest := largest_tile(out)) < MOST_WEIGHT:
         raise RuntimeFailure(
             f"a linear transform with weight_scale {scale} needs weights that add up to less than {MOST_WEIGHT}, got"
-            f" {largest:.0f} in row {matrix.rows[np.argmax(np.abs(out).sum(axis=1))]}: compile again"
+            f" {largest:.0f} at giant step {matrix.giant}: compile again"
         )
     return out
 

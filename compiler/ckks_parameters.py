@@ -117,6 +117,11 @@ class CkksParameters:
         """Bytes of one ciphertext of a level on the wire; ``parts`` is 3 before relinearisation."""
         return packed_bytes(self.ring_dim, self.primes[: level + 1], parts)
 
+    def room(self, level: int, scale: float) -> float:
+        """Values at a level and scale must be below this, or they wrap around the modulus; at most about 2^960."""
+        bits = sum(math.log2(prime) for prime in self.primes[: level + 1])
+        return float(2.0 ** min(bits - 1 - math.log2(scale), 960.0))
+
     def digest(self) -> str:
         """sha256 (hex) of the canonical JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

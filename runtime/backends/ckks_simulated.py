@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 
 import numpy as np
 
@@ -186,7 +185,7 @@ def fitting(x: Noisy, parameters: CkksParameters) -> Noisy:
         ValueRangeError: says by how much.
     """
     level = level_of(x.type)
-    room = prod(parameters.primes[: level + 1]) / (2 * scale_of(x.type))
+    room = parameters.room(level, scale_of(x.type))
     if not x.magnitude < room:
         raise ValueRangeError(
             f"a value of {x.magnitude:.4g} at level {level} and scale 2^{np.log2(scale_of(x.type)):.1f} may outgrow its"

@@ -14,7 +14,6 @@ are multiplied before they are encoded, and after they were decoded.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -117,7 +116,7 @@ class CkksKeyHolder:
         needed = (type_.count, self.parameters.slots)
         if values.dtype != np.float64 or values.shape != needed:
             raise ValueRangeError(f"values to encrypt must be float64 {needed}, got {values.dtype} {values.shape}")
-        most = math.prod(self.parameters.primes[: level + 1]) / (2 * scale)
+        most = self.parameters.room(level, scale)
         if not np.all(np.abs(values) < most):
             raise ValueRangeError(
                 f"values to encrypt at level {level} and scale {scale} must be finite and below {most:.4g}, got"

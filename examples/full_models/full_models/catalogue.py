@@ -23,6 +23,8 @@ from full_models.trained import trained
 SAMPLES = 64
 """Digits to calibrate on."""
 BLOCK_KEYS = 16
+QUICK_TOLERANCE = 1e-2
+"""Small networks with random weights multiply errors more than trained ones do."""
 INPUTS = 24
 """To run, unless a model's inputs are larger."""
 SLICE_TOLERANCE = 1e-3
@@ -38,7 +40,8 @@ def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Cas
     """A classifier of digits, trained, on digits that are held out; quick: few neurons."""
     model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})))
     train, test = digits()
-    return Case(model, train.images[:SAMPLES], test.images[:INPUTS], test.labels[:INPUTS])
+    options = {"tolerance": QUICK_TOLERANCE if quick else TOLERANCE}
+    return Case(model, train.images[:SAMPLES], test.images[:INPUTS], test.labels[:INPUTS], options)
 
 
 @cache
@@ -81,7 +84,7 @@ def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case
 def block(name: str, count: int, quick: bool) -> Case:
     """One block on the first ``count`` tokens of photographs: at its ring dimension a rotation key has 200 MB."""
     found = photographs(name, quick)[:, :count]
-    options = {"tolerance": TOLERANCE} | ({} if quick else {"max_rotation_keys": BLOCK_KEYS})
+    options = {"tolerance": QUICK_TOLERANCE} if quick else {"tolerance": TOLERANCE, "max_rotation_keys": BLOCK_KEYS}
     return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)
 
 

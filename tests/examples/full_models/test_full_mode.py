@@ -14,6 +14,8 @@ from enclair.float_model import FloatModel
 pytestmark = pytest.mark.torch
 
 ENCRYPTED = ("mlp", "conv1", "head")
+DEEP = ("lenet-relu", "block")
+"""Some 30 levels even in the quick size: rings of 32768 and more, a minute or more to compile."""
 LARGE_INPUTS = {"denoiser128": 2, "denoiser256": 1, "block": 4}
 
 
@@ -32,7 +34,9 @@ def gap(program, case, backend):
     return float(np.abs(answer - np.concatenate(expected)).max())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name for name in MODELS]
+)
 def test_one_round_within_the_tolerance(name):
     program, case = compiled(name)
     assert is_full(program)

@@ -8,6 +8,10 @@ from full_models.titles import TITLES
 pytestmark = pytest.mark.torch
 
 
+DEEP = ("lenet-relu", "block")
+"""They take too many levels for 1e-3 in the quick size."""
+
+
 def test_every_model_has_a_title():
     assert list(MODELS) == list(TITLES)
 
@@ -19,7 +23,7 @@ def test_inputs_fit_the_model_and_are_no_samples(name):
         outputs = case.model(torch.from_numpy(case.inputs[:2]))
     assert len(outputs) == 2
     assert case.inputs.dtype == case.samples.dtype == np.float32
-    assert case.options["tolerance"] == 1e-3
+    assert case.options["tolerance"] == (0.1 if name in DEEP else 1e-3)
     seen = {sample.tobytes() for sample in case.samples}
     assert not any(each.tobytes() in seen for each in case.inputs)
     assert len({each.tobytes() for each in case.inputs}) == len(case.inputs)

@@ -9,16 +9,22 @@ With integer weights a column's product is made once for all rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 TILE = 32
 """Columns whose products are made before their weighted sums: they stay in the nearest cache."""
+
+HELD = 2**22
+"""Numbers of rotated inputs that are held at once in the clear: 32 MB of float64."""
 
 MOST_WEIGHT = 2**28
 """Bound of sum |weight| over a tile: times 2^24, half of a residue, it is exact in float64."""
@@ -87,3 +93,41 @@ def _matrix(giant: int, rows: Integers, columns: Integers, weights: Reals) -> We
     np.add.at(matrix, (row.reshape(-1), column.reshape(-1)), weights)
     cols, babies, which = distinct
     return WeightMatrix(giant, distinct_rows, cols, babies, which, matrix)
+
+
+def add_sums(out: Floats, matrix: WeightMatrix, vectors: Reals, signals: Floats) -> None:
+    """Add the sums of a matrix whose giant step is 0, in the clear.
+
+    Args:
+        out: (outputs, signals, slots).
+        matrix: of rotations that are made at once.
+        vectors: (distinct, slots or 1).
+        signals: (signals, cols, slots): several inputs at once, of the type of numbers of ``out``.
+    """
+    for part, turned in turned_columns(matrix, signals):
+        products = turned * vectors[matrix.which[part], None].astype(out.dtype)
+        add_products(out, matrix, matrix.weights[:, part], products)
+
+
+def turned_columns(matrix: WeightMatrix, signals: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Some columns at a time, and their rotated inputs (columns, signals, slots)."""
+    held = max(1, HELD // signals[:, 0].size)
+    for start in range(0, matrix.cols.size, held):
+        part = slice(start, start + held)
+        yield part, _turned(signals, matrix.cols[part], matrix.babies[part])
+
+
+def add_products(out: Floats, matrix: WeightMatrix, weights: NDArray[Any], products: Floats) -> None:
+    """Add weights (rows, columns) times products (columns, signals, slots) to out (outputs, signals, slots)."""
+    used = np.flatnonzero(weights.any(axis=1))
+    sums = weights[used].astype(products.dtype) @ products.reshape(len(products), -1)
+    out[matrix.rows[used]] += sums.reshape(used.size, *products.shape[1:])
+
+
+def _turned(signals: Floats, cols: Integers, rotations: Integers) -> Floats:
+    """Rotated inputs (columns, signals, slots): slot i holds what slot i + rotation held."""
+    slots = signals.shape[2]
+    turned = np.empty((cols.size, len(signals), slots), signals.dtype)
+    for out, col, steps in zip(turned, cols.tolist(), rotations.tolist(), strict=True):
+        out[:, : slots - steps], out[:, slots - steps :] = signals[:, col, steps:], signals[:, col, :steps]
+    return turned

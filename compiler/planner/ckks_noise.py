@@ -41,9 +41,11 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.types import CkksType
-from enclair.compiler.ir.weight_columns import weight_matrices
+from enclair.compiler.ir.weight_columns import Floats
+from enclair.compiler.planner.noisy_transforms import Transform
 
 Reals = NDArray[np.float64]
+Errors = NDArray[np.float32]
 
 SIGMA = 3.19
 """Standard deviation of OpenFHE's errors."""
@@ -54,8 +56,6 @@ SAFETY = 2.0
 FEW_OUTPUTS = 4.5
 """And no smaller than this times the deviation over all slots: of one output, samples say little."""
 SAMPLES = 8
-COLUMNS = 128
-"""Products of vectors and inputs that are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class Noisy:
     """Ciphertexts: values (count, slots), samples of their error (samples, count, slots), and the type."""
 
     values: Reals
-    errors: Reals
+    errors: Errors
     type: CkksType
 
     @property
@@ -158,27 +158,27 @@ class NoiseSimulator:
         """One op of a LEVELED graph, on ciphertexts and constants; ``type_`` is the result's."""
         ciphers = [arg for arg in args if isinstance(arg, Noisy)]
         tables = [arg for arg in args if not isinstance(arg, Noisy)]
+        if isinstance(op, LinearTransform):
+            return self._transform(op, type_, ciphers[0], tables)
         values = np.asarray(op.evaluate(*(arg.values if isinstance(arg, Noisy) else arg for arg in args)))
         errors = self._errors(op, ciphers, tables, values)
         return Noisy(values, errors + self._added(op, type_, ciphers, tables, values), type_)
 
-    def _errors(self, op: Op, ciphers: list[Noisy], tables: list[Array], values: Reals) -> Reals:
+    def _errors(self, op: Op, ciphers: list[Noisy], tables: list[Array], values: Reals) -> Errors:
         """What becomes of the errors of the arguments."""
         if isinstance(op, MultiplyCiphers):
-            x, y = ciphers
-            return np.asarray(x.errors * y.values + y.errors * (x.values + x.errors))
+            (x, of_x), (y, of_y) = ((cipher.values.astype(np.float32), cipher.errors) for cipher in ciphers)
+            return of_x * y + of_y * (x + of_x)
         if isinstance(op, AddPlainVectors):
             return ciphers[0].errors
         if isinstance(op, MultiplyPlain):
-            return np.asarray(ciphers[0].errors * tables[0])
-        if isinstance(op, LinearTransform):
-            return _transformed(op, ciphers[0].errors, tables)
+            return ciphers[0].errors * tables[0].astype(np.float32)
         if isinstance(op, RotateSlots):
             return np.roll(ciphers[0].errors, -op.steps, axis=2)
         each = [op.evaluate(*(x.errors[s] for x in ciphers), *tables) for s in range(self.samples)]
-        return np.stack(each) if each else np.zeros((0, *values.shape))
+        return np.stack(each) if each else np.zeros((0, *values.shape), np.float32)
 
-    def _added(self, op: Op, type_: CkksType, ciphers: list[Noisy], tables: list[Array], values: Reals) -> Reals:
+    def _added(self, op: Op, type_: CkksType, ciphers: list[Noisy], tables: list[Array], values: Reals) -> Errors:
         """The noise that an op adds."""
         scale, model = scale_of(type_), self.model
         if isinstance(op, Rescale):
@@ -190,56 +190,46 @@ class NoiseSimulator:
         if isinstance(op, MultiplyPlain):
             rounding = model.encoding(op.plain_scale or 1.0, tables[0].shape[1])
             return self._drawn(values.shape, rounding * np.abs(ciphers[0].values))
-        if isinstance(op, LinearTransform):
-            drawn = self._drawn(values.shape, np.sqrt(self._transform_variance(op, ciphers[0], tables, values)))
-            return drawn if op.weight_scale is None else drawn + self._divided_errors(op, ciphers[0], tables)
-        return np.zeros((self.samples, *values.shape))
+        return np.zeros((self.samples, *values.shape), np.float32)
 
-    def _transform_variance(self, op: LinearTransform, x: Noisy, tables: list[Array], values: Reals) -> Reals:
-        """Of the rounding of the plaintexts, times what they are multiplied with; of the rotations, times plaintexts.
+    def _transform(self, op: LinearTransform, type_: CkksType, x: Noisy, tables: list[Array]) -> Noisy:
+        """A linear transform: of the value and the errors, with the noise that it adds.
 
-        Where weights are apart from vectors, the rounding of both is left to ``_divided_errors``. A baby step's key
-        switch is multiplied by the plaintext; a giant step's comes after, and is negligible.
+        A baby step's key switch is multiplied by the plaintext; a giant step's comes after, and is negligible.
         """
-        rows, cols, rotations, which, weights, vectors = tables
-        rounding = 0.0 if op.weight_scale else self.model.encoding(op.plain_scale or 1.0, vectors.shape[1])
-        switching = self.model.key_switching(scale_of(x.type))
-        babies = rotations % op.baby_steps if op.baby_steps else rotations
-        ones, squares = np.ones((1, 1)), x.values**2
-        none = np.zeros_like(which)
-        squared = replace(op, plain_scale=None, weight_scale=None)
-        of_plaintexts = squared.evaluate(squares, rows, cols, rotations, none, np.ones_like(weights), ones)
-        of_rotations = squared.evaluate(
-            np.ones_like(squares), rows, cols, rotations, which, weights**2 * (babies != 0), vectors**2
-        )
-        return np.asarray(rounding**2 * of_plaintexts + switching**2 * of_rotations).reshape(values.shape)
+        transform = Transform(op, tables, x.values.shape[1])
+        shape = (op.outputs, transform.slots)
+        deviation = self.model.key_switching(scale_of(x.type)) * transform.rotated_norms()
+        errors = np.asarray(transform.apply(x.errors), np.float32)
+        if op.weight_scale is None:
+            rounding = self.model.encoding(op.plain_scale or 1.0, transform.vectors.shape[1])
+            deviation = np.hypot(deviation, rounding * transform.norms(x.values.astype(np.float32)))
+        else:
+            errors += self._rounded_apart(transform, op.weight_scale, x)
+        errors += self._drawn(shape, deviation)
+        return Noisy(op.evaluate(x.values, *tables), errors, type_)
 
-    def _divided_errors(self, op: LinearTransform, x: Noisy, tables: list[Array]) -> Reals:
-        """Of weights and vectors that are rounded apart: (weight + e) (vector + f) - weight * vector, times the input.
+    def _rounded_apart(self, transform: Transform, weight_scale: float, x: Noisy) -> Errors:
+        """Of weights and vectors that are rounded apart, times what they are multiplied with.
 
-        One e of variance 1 / 12 / weight_scale^2 is drawn for each weight, which has it in all slots, and one f for
-        each vector, which all its weights share, turned by a giant step or not: so errors add up as the real ones do,
-        here and in what follows.
+        One error of variance 1 / 12 / weight_scale^2 is drawn for each
+        weight, which has it in all slots, and one for each vector, which all its weights share, turned by a giant step
+        or not: so errors add up as the real ones do, here and in what follows.
         """
-        rows, cols, rotations, which, weights, vectors = tables
-        scale = op.weight_scale or 1.0
-        rounded = self._drawn(vectors.shape, self.model.encoding((op.plain_scale or 1.0) / scale, vectors.shape[1]))
-        out = np.zeros((self.samples, op.outputs, x.values.shape[1]))
-        for m in weight_matrices((rows, cols, rotations, which), weights, op.baby_steps, x.values.shape[1]):
-            errors = self._drawn(m.weights.shape, sqrt(1 / 12) / scale) * (m.weights != 0)
-            for start in range(0, m.cols.size, COLUMNS):
-                part = slice(start, start + COLUMNS)
-                turned = _turned(x.values, m.cols[part], m.babies[part] + m.giant)
-                for one, e, f in zip(out, errors, rounded, strict=True):
-                    of_vectors = turned * f[m.which[part]]
-                    both = turned * vectors[m.which[part]] + of_vectors
-                    one[m.rows] += m.weights[:, part] @ of_vectors + e[:, part] @ both
-        return out
+        vectors, matrix = transform.vectors, transform.matrix
+        if matrix is None:
+            return np.zeros((self.samples, transform.op.outputs, transform.slots), np.float32)
+        scale = (transform.op.plain_scale or 1.0) / weight_scale
+        of_weights = self._drawn(matrix.weights.shape, sqrt(1 / 12) / weight_scale) * (matrix.weights != 0)
+        of_vectors = self._drawn(vectors.shape, self.model.encoding(scale, vectors.shape[1]))
+        values = x.values.astype(np.float32)
+        return np.asarray(transform.rounded_apart(values, of_weights, of_vectors), np.float32)
 
-    def _drawn(self, shape: tuple[int, ...], deviation: float | Reals) -> Reals:
+    def _drawn(self, shape: tuple[int, ...], deviation: float | Floats) -> Errors:
         with self._lock:
             drawn = self._rng.standard_normal((self.samples, *shape), dtype=np.float32)
-        return np.asarray(drawn * deviation)
+        drawn *= np.asarray(deviation, np.float32)
+        return drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,22 +314,3 @@ def _noisy(value: Noisy | Array) -> Noisy:
     if not isinstance(value, Noisy):
         raise TypeError("a constant is not an answer")
     return value
-
-
-def _transformed(op: LinearTransform, errors: Reals, tables: list[Array]) -> Reals:
-    """``LinearTransform`` on all samples at once, term by term."""
-    rows, cols, rotations, which, weights, vectors = tables
-    out = np.zeros((len(errors), op.outputs, errors.shape[2]))
-    last, rotated = (-1, -1), errors[:, :0]
-    for t in np.lexsort((rotations, cols)).tolist():
-        if (place := (int(cols[t]), int(rotations[t]))) != last:
-            last, rotated = place, np.roll(errors[:, place[0]], -place[1], axis=1)
-        out[:, rows[t]] += weights[t] * vectors[which[t]] * rotated
-    return out
-
-
-def _turned(values: Reals, cols: Array, rotations: Array) -> Reals:
-    """Rotated inputs (columns, slots)."""
-    return np.stack(
-        [np.roll(values[col], -steps) for col, steps in zip(cols.tolist(), rotations.tolist(), strict=True)]
-    )

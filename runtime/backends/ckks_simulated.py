@@ -204,7 +204,7 @@ def level_of(type_: CkksType) -> int:
 
 def write_noisy(x: Noisy) -> bytes:
     """Values, then samples."""
-    return write_rows(x.values) + write_rows(x.errors)
+    return write_rows(x.values) + write_rows(x.errors.astype(np.float64))
 
 
 def read_noisy(payload: Payload, type_: CkksType, samples: int) -> Noisy:
@@ -214,4 +214,4 @@ def read_noisy(payload: Payload, type_: CkksType, samples: int) -> Noisy:
         PayloadError: wrong length.
     """
     rows = read_rows(payload, (1 + samples, type_.count, type_.slots))
-    return Noisy(rows[0], rows[1:], type_)
+    return Noisy(rows[0], rows[1:].astype(np.float32), type_)

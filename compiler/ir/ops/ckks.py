@@ -20,6 +20,7 @@ from enclair.compiler.ir.ops.base import Op, register
 from enclair.compiler.ir.ops.polynomial import chebyshev_sum, check_polynomial
 from enclair.compiler.ir.ops.rules import reals
 from enclair.compiler.ir.types import CkksType, RealSlotsType, TensorType, Type
+from enclair.compiler.ir.weight_columns import add_sums, weight_matrices
 
 Reals = NDArray[np.float64]
 
@@ -146,16 +147,12 @@ class LinearTransform(Op):
         return replace(_scaled(self, cipher, self.plain_scale), count=self.outputs)
 
     def evaluate(self, *args: NDArray[Any]) -> Reals:
-        """Term by term."""
+        """All terms of a result at once."""
         x, rows, cols, rotations, which, weights, vectors = args
-        out = np.zeros((self.outputs, x.shape[1]))
-        order = np.lexsort((rotations, cols))
-        last, rotated = (-1, -1), x[:0]
-        for t in order.tolist():
-            if (place := (int(cols[t]), int(rotations[t]))) != last:
-                last, rotated = place, np.roll(x[place[0]], -place[1])
-            out[rows[t]] += weights[t] * vectors[which[t]] * rotated
-        return out
+        out = np.zeros((self.outputs, 1, x.shape[1]))
+        for matrix in weight_matrices((rows, cols, rotations, which), weights, 0, x.shape[1]):
+            add_sums(out, matrix, vectors, np.asarray(x, np.float64)[None])
+        return out[:, 0]
 
 
 def _check_weight_scale(op: LinearTransform, vectors: TensorType) -> None:

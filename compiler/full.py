@@ -167,7 +167,7 @@ class _Trial:
         """Parameters and levels."""
         given = [run(packed.prologue, sample) for sample in self.samples]
         candidate = Candidate(packed.server, given, packed.client)
-        return _choose(candidate, self.room, self.costs, self.reach, self.options.margin)
+        return choose_for(candidate, self.room, self.costs, self.options.margin, self.reach)
 
 
 def rotation_costs(costs: UnitCosts) -> RotationCosts:
@@ -190,14 +190,6 @@ def _check_memory(choice: CkksChoice, max_ram: int | None) -> None:
             f"at ring dimension {choice.parameters.ring_dim} the server needs {parts}, max_ram is {max_ram / 1e9:.2f}"
             " GB: allow more, fewer rotation keys (max_rotation_keys), or a larger tolerance"
         )
-
-
-def _choose(candidate: Candidate, tolerance: float, costs: UnitCosts, reach: float, margin: float) -> CkksChoice:
-    """With room for all that outputs can reach where the ring has it, for the margin otherwise."""
-    try:
-        return choose_for(candidate, tolerance, costs, reach)
-    except CompileError:
-        return choose_for(candidate, tolerance, costs, margin)
 
 
 def _can_hold(ring_dim: int, levels: int) -> bool:

@@ -45,10 +45,16 @@ MOST_NOISE = 2.0**-6
 DIVIDED_BITS, DIVIDED_STEP = 38, 3
 """Scales that are divided between weights and vectors are at least so large, and that is what one more tried is larger
 by: the noise goes down by half with two bits."""
+LEAST_REACH = 3.0
+"""By what share outputs may be larger than on the samples, at least, where less room allows dividing scales."""
 ROOM_BITS = 0.5
 """Values may be so many bits larger than the margin says before they could outgrow their modulus. They would have to be
 large in many slots: a coefficient is as large as the largest slot only where slots line up.
 """
+
+
+Bits = tuple[int, tuple[int, ...]]
+"""scale_bits, and the first_bits to try with them: those that leave most room come first."""
 
 
 def leveling(parameters: CkksParameters, *, divide: bool = False) -> tuple[Pass, ...]:
@@ -112,7 +118,7 @@ def choose_ckks(
     refusals = []
     for candidate in candidates:
         try:
-            choice = choose_for(candidate, tolerance, costs or UnitCosts(), margin, security)
+            choice = choose_for(candidate, tolerance, costs or UnitCosts(), margin, None, security)
         except CompileError as error:
             refusals.append(str(error))
         else:
@@ -123,10 +129,23 @@ def choose_ckks(
 
 
 def choose_for(
-    candidate: Candidate, tolerance: float, costs: UnitCosts, margin: float, security: str = SECURE
+    candidate: Candidate,
+    tolerance: float,
+    costs: UnitCosts,
+    margin: float,
+    reach: float | None = None,
+    security: str = SECURE,
 ) -> CkksChoice:
     """The cheapest parameters for one candidate: the smallest scale that keeps the tolerance, then the best digits;
     with weights apart from vectors where that is cheaper still.
+
+    Args:
+        candidate: the graph and samples.
+        tolerance: for the part of the error that noise makes, on the client's outputs.
+        costs: of the server's work.
+        margin: by what share values may be larger than on the samples.
+        reach: the same, where the first prime has the bits for it; at least the margin.
+        security: of the parameters.
 
     Raises:
         CompileError: there are none.
@@ -134,8 +153,9 @@ def choose_for(
     packed = run_passes(candidate.graph, TO_PRODUCTS)
     levels = max(LevelPlan(packed).depth, 1)
     tolerance = min(tolerance, MOST_NOISE)
-    fewest = _bits(candidate, packed, levels, tolerance, margin)
-    for bits in _larger(candidate.ring_dim, levels, *fewest):
+    reaches = sorted({max(share, margin) for share in (margin, min(reach or 0.0, LEAST_REACH), reach or 0.0)})
+    scale_bits, rooms = _bits(candidate, packed, levels, tolerance, reaches)
+    for bits in _larger(candidate.ring_dim, levels, scale_bits, rooms):
         parameters = _cheapest(candidate, packed, levels, bits, costs, security)
         leveled = run_passes(packed, leveling(parameters))
         prediction, error_bound = _predicted(candidate, leveled, parameters)
@@ -143,7 +163,7 @@ def choose_for(
             cost = graph_cost(leveled, parameters, costs)
             choice = CkksChoice(parameters, leveled, cost, prediction, error_bound)
             choice = _wider(candidate, packed, choice, costs, security) or choice
-            return _divided(candidate, packed, choice, tolerance, costs, security) or choice
+            return _divided(candidate, packed, choice, tolerance, rooms, costs, security) or choice
     raise _too_fine(candidate, tolerance)
 
 
@@ -155,8 +175,8 @@ def _wider(
     more = WIDE_SCALE - parameters.scale_bits
     if more <= 0 or parameters.first_bits + more > MAX_PRIME_BITS:
         return None
-    bits = (WIDE_SCALE, parameters.first_bits + more)
-    fitting = list(_fitting(candidate.ring_dim, parameters.levels, bits, security))
+    bits = (WIDE_SCALE, (parameters.first_bits + more,))
+    fitting = _fitting(candidate.ring_dim, parameters.levels, bits, security)
     for wider in sorted(fitting, key=lambda found: graph_cost(choice.graph, found, costs).total)[:1]:
         leveled = run_passes(packed, leveling(wider))
         cost = graph_cost(leveled, wider, costs)
@@ -166,14 +186,19 @@ def _wider(
 
 
 def _divided(
-    candidate: Candidate, packed: Graph, choice: CkksChoice, tolerance: float, costs: UnitCosts, security: str
+    candidate: Candidate,
+    packed: Graph,
+    choice: CkksChoice,
+    tolerance: float,
+    rooms: Sequence[int],
+    costs: UnitCosts,
+    security: str,
 ) -> CkksChoice | None:
     """The same with the scale of plaintexts divided between weights and vectors, where that pays: at the smallest scale
     that keeps the tolerance. None where it is not cheaper.
     """
     own = choice.parameters
-    more = max(DIVIDED_BITS - own.scale_bits, 0)
-    scales = _larger(candidate.ring_dim, own.levels, own.scale_bits + more, own.first_bits + more)
+    scales = _larger(candidate.ring_dim, own.levels, max(own.scale_bits, DIVIDED_BITS), rooms[:2])
     for bits in islice(scales, 0, None, DIVIDED_STEP):
         parameters = _cheapest_divided(candidate, packed, own.levels, bits, costs, security)
         if parameters is None:
@@ -193,7 +218,7 @@ def _has_divided(graph: Graph) -> bool:
 
 
 def _cheapest_divided(
-    candidate: Candidate, packed: Graph, levels: int, bits: tuple[int, int], costs: UnitCosts, security: str
+    candidate: Candidate, packed: Graph, levels: int, bits: Bits, costs: UnitCosts, security: str
 ) -> CkksParameters | None:
     """As ``_cheapest``, of the divided graph; None where no parameters are secure."""
     try:
@@ -202,18 +227,34 @@ def _cheapest_divided(
         return None
 
 
-def _larger(ring_dim: int, levels: int, scale_bits: int, first_bits: int) -> Iterator[tuple[int, int]]:
-    """These bits and larger ones for which there are primes."""
-    for more in range(MAX_PRIME_BITS - max(scale_bits + 1, first_bits) + 1):
-        try:
-            CkksParameters(ring_dim, levels, scale_bits + more, first_bits + more, levels + 1, INSECURE)
-        except ParameterError:
-            continue
-        yield scale_bits + more, first_bits + more
+def _larger(ring_dim: int, levels: int, scale_bits: int, rooms: Sequence[int]) -> Iterator[Bits]:
+    """These and larger scales for which there are primes, each with the first primes that leave room, largest first."""
+    for scale in range(scale_bits, MAX_PRIME_BITS):
+        firsts = tuple(scale + room for room in rooms if scale + room <= MAX_PRIME_BITS)
+        if firsts and _has_primes(ring_dim, levels, scale, firsts[0]):
+            yield scale, firsts
 
 
-def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, margin: float) -> tuple[int, int]:
-    """scale_bits by the noise at a reference scale, first_bits by the largest values.
+def _has_primes(ring_dim: int, levels: int, scale_bits: int, first_bits: int) -> bool:
+    try:
+        CkksParameters(ring_dim, levels, scale_bits, first_bits, levels + 1, INSECURE)
+    except ParameterError:
+        return False
+    return True
+
+
+def _bits(
+    candidate: Candidate, packed: Graph, levels: int, tolerance: float, reaches: Sequence[float]
+) -> tuple[int, tuple[int, ...]]:
+    """scale_bits by the noise at a reference scale; by how many bits the first prime should exceed them for the largest
+    values, by the share that these may be larger, most first.
+
+    Args:
+        candidate: the graph and samples.
+        packed: the graph of products.
+        levels: of it.
+        tolerance: for the noise.
+        reaches: by what shares values may be larger than on the samples, the smallest first: it is needed.
 
     Raises:
         CompileError: more than primes can have.
@@ -222,17 +263,17 @@ def _bits(candidate: Candidate, packed: Graph, levels: int, tolerance: float, ma
     leveled = run_passes(packed, leveling(reference), dumped=False)
     _, error_bound = _predicted(candidate, leveled, reference, 1)
     scale_bits = max(MIN_SCALE_BITS, REFERENCE_BITS + ceil(log2(max(error_bound, 1e-300) / tolerance)))
-    room = ceil(max(_room_bits(candidate, leveled, reference), -MAX_PRIME_BITS) + log2(1 + margin) + ROOM_BITS)
-    first_bits = scale_bits + max(room, 0)
     if scale_bits >= MAX_PRIME_BITS:
         raise _too_fine(candidate, tolerance)
-    if first_bits > MAX_PRIME_BITS:
+    own = max(_room_bits(candidate, leveled, reference), -MAX_PRIME_BITS)
+    rooms = sorted({max(ceil(own + log2(1 + reach) + ROOM_BITS), 0) for reach in reaches})
+    if scale_bits + rooms[0] > MAX_PRIME_BITS:
         raise CompileError(
-            f"at ring dimension {candidate.ring_dim} the last prime would need {first_bits} bits, {scale_bits} for the"
-            f" tolerance of {tolerance:.3g} and {room} for values up to 2^{room - 1}; it can have {MAX_PRIME_BITS}: ask"
-            " for a larger tolerance, or scale the outputs down"
+            f"at ring dimension {candidate.ring_dim} the last prime would need {scale_bits + rooms[0]} bits,"
+            f" {scale_bits} for the tolerance of {tolerance:.3g} and {rooms[0]} for values up to 2^{rooms[0] - 1}; it"
+            f" can have {MAX_PRIME_BITS}: ask for a larger tolerance, or scale the outputs down"
         )
-    return scale_bits, first_bits
+    return scale_bits, tuple(reversed(rooms))
 
 
 def _room_bits(candidate: Candidate, leveled: Graph, reference: CkksParameters) -> float:
@@ -261,7 +302,7 @@ def _cheapest(
     candidate: Candidate,
     packed: Graph,
     levels: int,
-    bits: tuple[int, int],
+    bits: Bits,
     costs: UnitCosts,
     security: str,
     *,
@@ -272,21 +313,33 @@ def _cheapest(
     Raises:
         CompileError: with no number of digits the parameters are secure.
     """
-    fitting = list(_fitting(candidate.ring_dim, levels, bits, security))
+    fitting = _fitting(candidate.ring_dim, levels, bits, security)
     if not fitting:
         raise CompileError(
             f"ring dimension {candidate.ring_dim} is too small for {levels} levels with scales of {bits[0]} bits and a"
-            f" last prime of {bits[1]}: ask for a larger tolerance, or use polynomials of lower degree"
+            f" last prime of {bits[1][-1]}: ask for a larger tolerance, or use polynomials of lower degree"
         )
     shape = run_passes(packed, leveling(fitting[0], divide=divide), dumped=False)
     return min(fitting, key=lambda parameters: graph_cost(shape, parameters, costs).total)
 
 
-def _fitting(ring_dim: int, levels: int, bits: tuple[int, int], security: str) -> Iterator[CkksParameters]:
+def _fitting(ring_dim: int, levels: int, bits: Bits, security: str) -> list[CkksParameters]:
+    """With the largest first prime for which there are any."""
+    scale_bits, firsts = bits
+    for first_bits in firsts:
+        found = list(_with_digits(ring_dim, levels, scale_bits, first_bits, security))
+        if found:
+            return found
+    return []
+
+
+def _with_digits(
+    ring_dim: int, levels: int, scale_bits: int, first_bits: int, security: str
+) -> Iterator[CkksParameters]:
     for digits in range(1, levels + 2):
         if is_even_cut(levels + 1, digits):
             try:
-                yield CkksParameters(ring_dim, levels, *bits, digits, security)
+                yield CkksParameters(ring_dim, levels, scale_bits, first_bits, digits, security)
             except ParameterError:
                 continue
 

@@ -49,11 +49,13 @@ def divided_products(matrices: list[WeightMatrix]) -> float:
 def weight_scale(weights: NDArray[np.float64], plain_scale: float, ring_dim: int) -> float:
     """How much of a scale the weights (rows, columns) get: a power of two.
 
-    Rounding a weight to 1 / s is an error of up to 1 / (2 s) of a slot, rounding the coefficients of a vector at the
-    scale that is left, t, one of about sqrt(N / 12) / t times the weight: with s = sqrt(plain_scale / sqrt(N) / w) for
-    the largest weight w they are about equal. Sums must stay exact besides.
+    Rounding a weight to 1 / s is an error of variance 1 / (12 s^2) of what it multiplies, rounding the coefficients of
+    a vector at the scale that is left, t, one of N / (24 t^2) times the square of each weight. Their sums over all
+    weights are equal with s = sqrt(plain_scale sqrt(2 / N) / w), w the root mean square of the weights that are not 0.
+    Sums must stay exact besides.
     """
-    largest = float(np.abs(weights).max(initial=0.0)) or 1.0
-    balanced = sqrt(plain_scale / sqrt(ring_dim) / largest)
+    used = weights[weights != 0]
+    size = sqrt(float(np.mean(used**2))) if used.size else 1.0
+    balanced = sqrt(plain_scale * sqrt(2 / ring_dim) / size)
     exact = (MOST_WEIGHT / 2) / (largest_tile(weights) or 1.0)
-    return float(2.0 ** floor(log2(min(balanced, exact))))
+    return float(2.0 ** min(round(log2(balanced)), floor(log2(exact))))

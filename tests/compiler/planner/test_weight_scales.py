@@ -26,7 +26,15 @@ def test_weights_stay_exact(seed: int, bits: int, magnitude: float) -> None:
     scale = weight_scale(weights, 2.0**bits, 16384)
     assert scale == 2.0 ** np.round(np.log2(scale))
     assert largest_tile(np.rint(weights * scale)) < MOST_WEIGHT
-    assert scale <= np.sqrt(2.0**bits / 128 / np.abs(weights).max())
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(36, 50), st.sampled_from([1024, 16384]))
+def test_the_roundings_of_weights_and_of_vectors_are_balanced(seed: int, bits: int, ring_dim: int) -> None:
+    weights = np.random.default_rng(seed).normal(size=(3, 70))
+    scale = weight_scale(weights, 2.0**bits, ring_dim)
+    of_weights = weights.size / 12 / scale**2
+    of_vectors = (weights**2).sum() * ring_dim / 24 / (2.0**bits / scale) ** 2
+    assert 1 / 4.5 <= of_weights / of_vectors <= 4.5
 
 
 def test_many_weights_of_a_tile_get_less() -> None:

@@ -21,6 +21,7 @@ from enclair.compiler.packing.slotted.regions import Regions
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts
 from enclair.compiler.packing.slotted.rotation_keys import limit_rotation_keys, rotation_uses, server_slots
 from enclair.compiler.packing.slotted.search import Search
+from enclair.compiler.packing.slotted.shared_keys import share_rotation_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
     server = emitter.run(tuple(inputs), outputs)
     layouts: dict[str, Layout] = {name: value.layout for name, value in emitter.values.items()}
     server, saved = _with_client_copies(server, layouts, search) if options.copies else (server, 0.0)
+    server = share_rotation_keys(server, search.costs, options.max_rotation_keys)
     server = _limited(server, options)
     verify(server, Stage.PACKED)
     prologue, client = _prologue(graph, layouts), _client(graph, server, layouts)

@@ -69,7 +69,7 @@ class Client:
         """The message that gives the server the public key, and the evaluation keys that it needs."""
         return b"".join(self.registration_pieces())
 
-    def registration_pieces(self) -> tuple[Payload, ...]:
+    def registration_pieces(self) -> tuple[bytes, Payload, bytes]:
         """The same message in pieces: with evaluation keys it may be large."""
         program = self.program
         envelope = registration_envelope(self._digests[0], program.parameters, self._keys.key_id, program.keys)

@@ -145,15 +145,25 @@ def read_message(message: bytes | memoryview) -> tuple[Envelope, memoryview]:
     Raises:
         MessageError: not a message, of another version or type, truncated, or altered.
     """
-    needed = _message_bytes(bytes(message[: _HEADER.size]))
-    if len(message) != needed:
-        raise Truncated(f"the message says it has {needed} bytes, got {len(message)}: send it again")
-    _check_sum(message)
-    _, _, type_, program, parameters, key, session, round_, count, _ = _HEADER.unpack_from(message)
+    view = memoryview(message)
+    return read_pieces(bytes(view[: _HEADER.size]), view[_HEADER.size : -CHECKSUM_BYTES], bytes(view[-CHECKSUM_BYTES:]))
+
+
+def read_pieces(header: bytes, payload: Payload, checksum: bytes) -> tuple[Envelope, memoryview]:
+    """The same of a message in the pieces of ``sealed``.
+
+    Raises:
+        MessageError: as ``read_message``.
+    """
+    needed, came = _message_bytes(header), len(header) + len(payload) + len(checksum)
+    if came != needed:
+        raise Truncated(f"the message says it has {needed} bytes, got {came}: send it again")
+    _check_sum(header, payload, checksum)
+    _, _, type_, program, parameters, key, session, round_, count, _ = _HEADER.unpack(header)
     if type_ not in set(MessageType):
         raise WrongType(f"message types are {', '.join(f'{t.value} ({t.name})' for t in MessageType)}, got {type_}")
     envelope = Envelope(MessageType(type_), program.hex(), parameters.hex(), key.hex(), session.hex(), round_, count)
-    return envelope, memoryview(message)[_HEADER.size : -CHECKSUM_BYTES]
+    return envelope, memoryview(payload)
 
 
 def open_message(message: bytes | memoryview, due: Envelope) -> memoryview:
@@ -202,8 +212,10 @@ def _message_bytes(begin: bytes) -> int:
     return _HEADER.size + int(length) + CHECKSUM_BYTES
 
 
-def _check_sum(message: bytes | memoryview) -> None:
-    if hashlib.sha256(memoryview(message)[:-CHECKSUM_BYTES]).digest() != message[-CHECKSUM_BYTES:]:
+def _check_sum(header: bytes, payload: Payload, checksum: bytes) -> None:
+    digest = hashlib.sha256(header)
+    digest.update(payload)
+    if digest.digest() != checksum:
         raise Altered("the message's checksum does not fit, so it was altered on the way: send it again")
 
 

@@ -18,7 +18,15 @@ from enclair.runtime.errors import InsecureParameters, ObfuscationError, StateEr
 from enclair.runtime.executor import run_server_graph
 from enclair.runtime.factors import with_factors
 from enclair.runtime.obfuscation import PERMUTE, SCALE, SEED_BYTES, Obfuscator, check_kinds
-from enclair.runtime.protocol import Envelope, MessageType, check_due, read_message, registration_envelope, seal
+from enclair.runtime.protocol import (
+    Envelope,
+    MessageType,
+    check_due,
+    read_message,
+    read_pieces,
+    registration_envelope,
+    seal,
+)
 from enclair.runtime.stopwatch import Stopwatch
 from enclair.runtime.store import MemoryStore, Store, only
 
@@ -149,8 +157,11 @@ class Server(Generic[Batch]):
         return MessageType.SCALED_ANSWER, with_factors(factors, answer_payload(self._evaluator, answers, exchange))
 
 
-def read_registration(program: Program, message: bytes | memoryview, *, allow_insecure: bool = False) -> Payload:
-    """The public key in a registration message, with evaluation keys, not copied; an evaluator checks its bytes.
+def read_registration(
+    program: Program, message: bytes | memoryview | tuple[bytes, Payload, bytes], *, allow_insecure: bool = False
+) -> Payload:
+    """The public key in a registration message, whole or in pieces, with evaluation keys, not copied; an evaluator
+    checks its bytes.
 
     Raises:
         InsecureParameters: the program's parameters protect nothing, and ``allow_insecure`` is not given.
@@ -158,7 +169,7 @@ def read_registration(program: Program, message: bytes | memoryview, *, allow_in
         MessageError: the message is not a registration for this program.
     """
     check_secure(program.parameters, allow_insecure=allow_insecure)
-    came, public_key = read_message(message)
+    came, public_key = read_pieces(*message) if isinstance(message, tuple) else read_message(message)
     check_due(registration_envelope(program.digest(), program.parameters, came.key, program.keys), came)
     return public_key
 

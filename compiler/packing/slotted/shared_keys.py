@@ -15,8 +15,8 @@ from enclair.compiler.ir.types import CkksType
 from enclair.compiler.packing.slotted.rotation_costs import RotationCosts, count_steps
 from enclair.compiler.packing.slotted.rotation_keys import split_steps
 
-KEY_ROTATIONS = 0.4
-"""What a key costs each run, in rotations: to make and send one takes about forty, and serves about a hundred runs."""
+KEY_ROTATIONS = 0.1
+"""What a key costs each run, in rotations: to make and send one takes about forty, and serves hundreds of runs."""
 EXCESS_ROTATIONS = 1e6
 """What a key too many costs, in rotations."""
 STARTS = 4

@@ -9,7 +9,6 @@ modulo Q; a rescale divides by P and its prime at once.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from math import ceil, log2, prod
@@ -321,54 +320,17 @@ def _encoded(graph: Graph, node: Node, limbs: int) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class GraphCost:
-    """Milliseconds of each node by the name of its result, of all on one thread, and of the longest way through."""
+    """Milliseconds of each node by the name of its result, and of all on one thread."""
 
     nodes: Mapping[str, float]
     total: float
-    critical_path: float
 
 
 def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
     """What a LEVELED graph takes."""
     work = graph_work(graph, ring_work(parameters))
     nodes = {name: costs.milliseconds(done, parameters.ring_dim) for name, done in work.items()}
-    ends: dict[str, float] = {}
-    for node in graph.nodes:
-        ends[node.out.name] = max((ends.get(arg.name, 0.0) for arg in node.args), default=0.0) + nodes[node.out.name]
-    return GraphCost(nodes, sum(nodes.values()), max(ends.values(), default=0.0))
-
-
-def makespan(graph: Graph, nodes: Mapping[str, float], threads: int) -> float:
-    """Milliseconds on several threads, each node on one: by the longest way first (Graham, 1969)."""
-    waiting, readers, after = _dependencies(graph, nodes)
-    ready = [(-after[name], name) for name, count in waiting.items() if not count]
-    heapq.heapify(ready)
-    running: list[tuple[float, str]] = []
-    now = 0.0
-    while ready or running:
-        while ready and len(running) < threads:
-            _, name = heapq.heappop(ready)
-            heapq.heappush(running, (now + nodes[name], name))
-        now, done = heapq.heappop(running)
-        for reader in readers.get(done, []):
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                heapq.heappush(ready, (-after[reader], reader))
-    return now
-
-
-def _dependencies(
-    graph: Graph, nodes: Mapping[str, float]
-) -> tuple[dict[str, int], dict[str, list[str]], dict[str, float]]:
-    """For each node: how many it waits for, who waits for it, and the cost of the longest way from it on."""
-    waiting, readers = dict.fromkeys(nodes, 0), {name: [n.out.name for n in r] for name, r in graph.consumers().items()}
-    for node in graph.nodes:
-        waiting[node.out.name] = len({arg.name for arg in node.args if arg.name in nodes})
-    after: dict[str, float] = {}
-    for node in reversed(graph.nodes):
-        name = node.out.name
-        after[name] = nodes[name] + max((after[reader] for reader in readers[name]), default=0.0)
-    return waiting, readers, after
+    return GraphCost(nodes, sum(nodes.values()))
 
 
 def _distinct(*columns: np.ndarray) -> int:  # type: ignore[type-arg] # integers of any kind

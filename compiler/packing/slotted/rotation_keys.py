@@ -32,7 +32,7 @@ def rotation_uses(graph: Graph) -> Counter[int]:
     return uses
 
 
-def server_slots(graph: Graph) -> int:
+def _server_slots(graph: Graph) -> int:
     """Slots of a graph's ciphertexts."""
     return next(value.type.slots for value in graph.inputs if isinstance(value.type, CkksType))
 
@@ -54,7 +54,7 @@ def limit_rotation_keys(graph: Graph, most: int) -> Graph:
     uses = rotation_uses(graph)
     if len(uses) <= most:
         return graph
-    slots = server_slots(graph)
+    slots = _server_slots(graph)
     powers = [1 << k for k in range(slots.bit_length() - 1)]
     if most < len(powers):
         raise CompileError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
+from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.key_needs import key_needs
 from enclair.compiler.ir.ops.ckks import LinearTransform
@@ -44,6 +45,22 @@ class Memory:
     def affordable_keys(self, most: int) -> int:
         """How many keys fit in so many bytes beside everything else."""
         return max(0, most - self.plaintexts - self.ciphertexts) * self.key_count // max(self.keys, 1)
+
+
+def check_memory(memory: Memory, ring_dim: int, most: int) -> None:
+    """Refuse a program that needs more memory than there may be.
+
+    Raises:
+        CompileError: says how much of what.
+    """
+    if memory.total > most:
+        parts = ", ".join(
+            f"{getattr(memory, name) / 1e9:.2f} GB of {name}" for name in ("keys", "plaintexts", "ciphertexts")
+        )
+        raise CompileError(
+            f"at ring dimension {ring_dim} the server needs {parts}, max_ram is {most / 1e9:.2f} GB: allow more, fewer"
+            " rotation keys (max_rotation_keys), or a larger tolerance"
+        )
 
 
 def graph_memory(graph: Graph, parameters: CkksParameters) -> Memory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Builder, Graph, Value
@@ -85,6 +85,11 @@ def pack(graph: Graph, slots: int, costs: RotationCosts | None = None, options: 
     prologue, client = _prologue(graph, layouts), _client(graph, server, layouts)
     own = {name: value.cipher.name for name, value in emitter.values.items()}
     return Packed(prologue, server, client, layouts, own)
+
+
+def with_rotation_keys(packed: Packed, most: int) -> Packed:
+    """The same with at most so many rotation keys; see ``limit_rotation_keys``."""
+    return replace(packed, server=limit_rotation_keys(packed.server, most))
 
 
 def _check_names(graph: Graph) -> None:

@@ -43,6 +43,11 @@ def split_steps(rotations: Array, baby_steps: int) -> tuple[Numbers, Numbers]:
     return babies, rotations - babies
 
 
+def least_rotation_keys(slots: int) -> int:
+    """Of how many keys every rotation can be made: those of the powers of two."""
+    return slots.bit_length() - 1
+
+
 def limit_rotation_keys(graph: Graph, most: int) -> Graph:
     """The same graph with at most so many rotation keys: all powers of two, and the rotations that are used most.
 
@@ -55,7 +60,7 @@ def limit_rotation_keys(graph: Graph, most: int) -> Graph:
     if len(uses) <= most:
         return graph
     slots = _server_slots(graph)
-    powers = [1 << k for k in range(slots.bit_length() - 1)]
+    powers = [1 << k for k in range(least_rotation_keys(slots))]
     if most < len(powers):
         raise CompileError(
             f"max_rotation_keys is {most}; with {slots} slots every rotation can be made of {len(powers)} keys, not of"

@@ -30,6 +30,7 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.weight_columns import WeightMatrix, weight_matrices
+from enclair.compiler.planner.ckks_plaintexts import plaintexts_of
 
 SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
 """Ops that take ciphertexts modulo Q P as they are, when all are."""
@@ -162,14 +163,18 @@ class RingWork:
         after = steps.giants or 2 * steps.results
         return steps.babies > 0 and after * wide + steps.products * self.special / 4 <= 2 * steps.babies * wide
 
+    def sum_rows(self, steps: TransformSteps, limbs: int) -> int:
+        """Primes that the sums of a linear transform are modulo."""
+        return limbs + self.special * self.is_extended(steps, limbs)
+
     def linear_transform(self, steps: TransformSteps, limbs: int) -> Work:
-        """A linear transform, of which plaintexts are encoded beforehand; the last division is its reader's."""
+        """A linear transform whose plaintexts are kept; the last division is its reader's."""
         extended = self.is_extended(steps, limbs)
         return (
             self.decompose(limbs).times(steps.turned + steps.giants)
             + self.inner_product(limbs).times(steps.babies + steps.giants)
             + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
-            + self.plain_products(limbs + self.special * extended).times(_products(steps))
+            + self.plain_products(self.sum_rows(steps, limbs)).times(_products(steps))
         )
 
 
@@ -275,7 +280,8 @@ def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: boo
     count, parts = _count(node.args[0]), getattr(node.args[0].type, "parts", 2)
     match node.op:
         case LinearTransform():
-            return ring.linear_transform(transform_steps(graph, node), limbs)
+            steps = transform_steps(graph, node)
+            return ring.linear_transform(steps, limbs) + _made_again(graph, node, ring, ring.sum_rows(steps, limbs))
         case RotateSlots() | Relinearise():
             return ring.key_switch(limbs).times(count)
         case Rescale():
@@ -290,6 +296,12 @@ def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: boo
             return Work(products=(limbs + ring.special * extended) * count * parts / 16)
         case _:
             return Work()
+
+
+def _made_again(graph: Graph, node: Node, ring: RingWork, rows: int) -> Work:
+    """Residues of plaintexts that are not kept."""
+    again = plaintexts_of(graph, node).made_again(rows, narrow=ring.narrow)
+    return Work(transforms=again, conversions=again)
 
 
 def _leaves_extended(graph: Graph, node: Node, ring: RingWork, limbs: int) -> bool:

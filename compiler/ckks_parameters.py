@@ -176,30 +176,12 @@ def check(parameters: CkksParameters) -> None:
         _check_security(parameters, bits)
 
 
-def choose_parameters(
-    levels: int, scale_bits: int, first_bits: int, at_least_slots: int = 1, security: str = SECURE
-) -> CkksParameters:
-    """The smallest ring, and there the fewest digits, that hold the levels and the slots.
-
-    Raises:
-        ParameterError: no ring of the security table does.
-    """
-    for parameters in fitting_parameters(levels, scale_bits, first_bits, at_least_slots, security):
-        return parameters
-    raise ParameterError(
-        f"{levels} levels of {scale_bits} bits above a first prime of {first_bits} bits, with {at_least_slots} slots,"
-        f" fit no ring dimension up to {MAX_RING_DIM}: use fewer levels, smaller scales, or fewer slots"
-    )
-
-
 def fitting_parameters(
-    levels: int, scale_bits: int, first_bits: int, at_least_slots: int = 1, security: str = SECURE
+    ring_dim: int, levels: int, scale_bits: int, first_bits: int, security: str = SECURE
 ) -> Iterator[CkksParameters]:
-    """All choices that hold the levels and the slots, by ring dimension, then by digits."""
-    for ring_dim in sorted(MAX_MODULUS_BITS):
-        for digits in range(1, levels + 2):
-            if ring_dim // 2 < at_least_slots or not is_even_cut(levels + 1, digits):
-                continue
+    """All that a ring holds, the fewest digits first."""
+    for digits in range(1, levels + 2):
+        if is_even_cut(levels + 1, digits):
             try:
                 yield CkksParameters(ring_dim, levels, scale_bits, first_bits, digits, security)
             except ParameterError:

@@ -9,6 +9,7 @@ import numpy as np
 from enclair.compiler.approx.ranges import Range
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Graph
+from enclair.compiler.program import InputSpec
 
 Declared = Mapping[str, tuple[float, float]]
 
@@ -32,13 +33,21 @@ def with_declared(ranges: Mapping[str, Range], graph: Graph, declared: Declared,
     return {**ranges, **found}
 
 
-def input_limits(name: str, ranges: Mapping[str, Range], declared: Declared, margin: float) -> tuple[float, float]:
+def _limits(name: str, ranges: Mapping[str, Range], declared: Declared, margin: float) -> tuple[float, float]:
     """The interval in which an input is accepted."""
     if name in declared:
         low, high = declared[name]
         return float(low), float(high)
     widened = ranges[name].widened(margin)
     return widened.low, widened.high
+
+
+def input_specs(graph: Graph, ranges: Mapping[str, Range], declared: Declared, margin: float) -> tuple[InputSpec, ...]:
+    """The inputs of a program, by those of the graph that it computes."""
+    return tuple(
+        InputSpec(value.name, getattr(value.type, "shape", ()), *_limits(value.name, ranges, declared, margin))
+        for value in graph.inputs
+    )
 
 
 def _check(name: str, low: float, high: float, seen: Range) -> None:

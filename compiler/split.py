@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
 from enclair.compiler.errors import CompileError, DoesNotFit, PackingError
-from enclair.compiler.input_ranges import input_limits, with_declared
+from enclair.compiler.input_ranges import input_specs, with_declared
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.elementwise import Mul
 from enclair.compiler.ir.ops.linear import Conv, ConvTranspose, MatMul
@@ -32,7 +32,7 @@ from enclair.compiler.passes.place_ops import PlaceOps
 from enclair.compiler.planner.precision import Precision, PrecisionSearch
 from enclair.compiler.planner.rings import choose_ring
 from enclair.compiler.planner.sides import Side, sides_of
-from enclair.compiler.program import InputSpec, Program
+from enclair.compiler.program import Program
 
 PREPARE = (
     FoldConstants(), LowerProducts(), LowerConcats(), LowerToAffine(), LowerAverages(), ExpandOperands(), FoldAffine(),
@@ -154,14 +154,7 @@ def _program(
     for number, round_ in enumerate(assembled.rounds, 1):
         dump(f"server{number}", round_.server)
         dump(f"client{number}", round_.client)
-    inputs = tuple(
-        InputSpec(
-            value.name,
-            getattr(value.type, "shape", ()),
-            *input_limits(value.name, ranges, options.input_ranges, options.margin),
-        )
-        for value in prepared.inputs
-    )
+    inputs = input_specs(prepared, ranges, options.input_ranges, options.margin)
     facts = {
         "mode": "split",
         "activation_bits": precision.activation_bits,

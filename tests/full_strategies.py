@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from enclair.compiler import FullOptions, Program, full
+from enclair.compiler import FullOptions, Program
 from enclair.compiler.ir.graph import Array, Graph, Value
 from enclair.compiler.ir.ops.activations import Gelu, Relu, Sigmoid, Tanh
 from enclair.compiler.ir.ops.elementwise import Add, Mul, Neg
@@ -24,6 +24,7 @@ from enclair.compiler.ir.ops.reductions import ReduceMean
 from enclair.compiler.ir.ops.shape import Concat, Reshape
 from enclair.compiler.ir.reference import run
 from enclair.compiler.parameters import INSECURE
+from enclair.compiler.planner import ckks_rings
 from tests.strategies import (
     Draw,
     Model,
@@ -161,9 +162,9 @@ def run_whole(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]
 @contextmanager
 def small_ring(ring_dim: int) -> Iterator[None]:
     """The compiler takes this ring, whatever it protects: programs for it are encrypted within a second."""
-    choose = full.choose_for
+    choose = ckks_rings.choose_for
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(full, "MAX_MODULUS_BITS", {ring_dim: 0})
-        patch.setattr(full, "_can_hold", lambda *_: True)
-        patch.setattr(full, "choose_for", lambda *given: choose(*given, security=INSECURE))
+        patch.setattr(ckks_rings, "MAX_MODULUS_BITS", {ring_dim: 0})
+        patch.setattr(ckks_rings, "_can_hold", lambda *_: True)
+        patch.setattr(ckks_rings, "choose_for", lambda *given: choose(*given, security=INSECURE))
         yield

@@ -95,39 +95,6 @@ class CkksChoice:
     error_bound: float
 
 
-def choose_ckks(
-    candidates: Sequence[Candidate],
-    tolerance: float,
-    costs: UnitCosts | None = None,
-    margin: float = 0.25,
-    security: str = SECURE,
-) -> CkksChoice:
-    """The cheapest choice over all candidates.
-
-    Args:
-        candidates: the same computation, packed for different rings.
-        tolerance: for the part of the error that noise makes, on the client's outputs.
-        costs: of the server's work.
-        margin: by what share values may be larger than on the samples.
-        security: of the parameters.
-
-    Raises:
-        CompileError: no candidate can keep the tolerance; says what each would have needed.
-    """
-    best: CkksChoice | None = None
-    refusals = []
-    for candidate in candidates:
-        try:
-            choice = choose_for(candidate, tolerance, costs or UnitCosts(), margin, None, security)
-        except CompileError as error:
-            refusals.append(str(error))
-        else:
-            best = choice if best is None or choice.cost.total < best.cost.total else best
-    if best is None:
-        raise CompileError("; ".join(refusals) or "there is nothing to choose from: the graph was not packed")
-    return best
-
-
 def choose_for(
     candidate: Candidate,
     tolerance: float,

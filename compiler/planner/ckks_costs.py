@@ -9,7 +9,6 @@ modulo Q; a rescale divides by P and its prime at once.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from math import ceil, log2, prod
@@ -31,6 +30,7 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.weight_columns import WeightMatrix, weight_matrices
+from enclair.compiler.planner.ckks_plaintexts import plaintexts_of
 
 SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
 """Ops that take ciphertexts modulo Q P as they are, when all are."""
@@ -163,14 +163,18 @@ class RingWork:
         after = steps.giants or 2 * steps.results
         return steps.babies > 0 and after * wide + steps.products * self.special / 4 <= 2 * steps.babies * wide
 
+    def sum_rows(self, steps: TransformSteps, limbs: int) -> int:
+        """Primes that the sums of a linear transform are modulo."""
+        return limbs + self.special * self.is_extended(steps, limbs)
+
     def linear_transform(self, steps: TransformSteps, limbs: int) -> Work:
-        """A linear transform, of which plaintexts are encoded beforehand; the last division is its reader's."""
+        """A linear transform whose plaintexts are kept; the last division is its reader's."""
         extended = self.is_extended(steps, limbs)
         return (
             self.decompose(limbs).times(steps.turned + steps.giants)
             + self.inner_product(limbs).times(steps.babies + steps.giants)
             + self.mod_down(limbs).times(steps.giants if extended else 2 * steps.babies)
-            + self.plain_products(limbs + self.special * extended).times(_products(steps))
+            + self.plain_products(self.sum_rows(steps, limbs)).times(_products(steps))
         )
 
 
@@ -276,7 +280,8 @@ def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: boo
     count, parts = _count(node.args[0]), getattr(node.args[0].type, "parts", 2)
     match node.op:
         case LinearTransform():
-            return ring.linear_transform(transform_steps(graph, node), limbs)
+            steps = transform_steps(graph, node)
+            return ring.linear_transform(steps, limbs) + _made_again(graph, node, ring, ring.sum_rows(steps, limbs))
         case RotateSlots() | Relinearise():
             return ring.key_switch(limbs).times(count)
         case Rescale():
@@ -291,6 +296,12 @@ def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: boo
             return Work(products=(limbs + ring.special * extended) * count * parts / 16)
         case _:
             return Work()
+
+
+def _made_again(graph: Graph, node: Node, ring: RingWork, rows: int) -> Work:
+    """Residues of plaintexts that are not kept."""
+    again = plaintexts_of(graph, node).made_again(rows, narrow=ring.narrow)
+    return Work(transforms=again, conversions=again)
 
 
 def _leaves_extended(graph: Graph, node: Node, ring: RingWork, limbs: int) -> bool:
@@ -321,54 +332,17 @@ def _encoded(graph: Graph, node: Node, limbs: int) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class GraphCost:
-    """Milliseconds of each node by the name of its result, of all on one thread, and of the longest way through."""
+    """Milliseconds of each node by the name of its result, and of all on one thread."""
 
     nodes: Mapping[str, float]
     total: float
-    critical_path: float
 
 
 def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
     """What a LEVELED graph takes."""
     work = graph_work(graph, ring_work(parameters))
     nodes = {name: costs.milliseconds(done, parameters.ring_dim) for name, done in work.items()}
-    ends: dict[str, float] = {}
-    for node in graph.nodes:
-        ends[node.out.name] = max((ends.get(arg.name, 0.0) for arg in node.args), default=0.0) + nodes[node.out.name]
-    return GraphCost(nodes, sum(nodes.values()), max(ends.values(), default=0.0))
-
-
-def makespan(graph: Graph, nodes: Mapping[str, float], threads: int) -> float:
-    """Milliseconds on several threads, each node on one: by the longest way first (Graham, 1969)."""
-    waiting, readers, after = _dependencies(graph, nodes)
-    ready = [(-after[name], name) for name, count in waiting.items() if not count]
-    heapq.heapify(ready)
-    running: list[tuple[float, str]] = []
-    now = 0.0
-    while ready or running:
-        while ready and len(running) < threads:
-            _, name = heapq.heappop(ready)
-            heapq.heappush(running, (now + nodes[name], name))
-        now, done = heapq.heappop(running)
-        for reader in readers.get(done, []):
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                heapq.heappush(ready, (-after[reader], reader))
-    return now
-
-
-def _dependencies(
-    graph: Graph, nodes: Mapping[str, float]
-) -> tuple[dict[str, int], dict[str, list[str]], dict[str, float]]:
-    """For each node: how many it waits for, who waits for it, and the cost of the longest way from it on."""
-    waiting, readers = dict.fromkeys(nodes, 0), {name: [n.out.name for n in r] for name, r in graph.consumers().items()}
-    for node in graph.nodes:
-        waiting[node.out.name] = len({arg.name for arg in node.args if arg.name in nodes})
-    after: dict[str, float] = {}
-    for node in reversed(graph.nodes):
-        name = node.out.name
-        after[name] = nodes[name] + max((after[reader] for reader in readers[name]), default=0.0)
-    return waiting, readers, after
+    return GraphCost(nodes, sum(nodes.values()))
 
 
 def _distinct(*columns: np.ndarray) -> int:  # type: ignore[type-arg] # integers of any kind

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
-import numpy as np
-from numpy.typing import NDArray
-
 from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.ops.ckks import (
     LinearTransform,
@@ -18,8 +15,7 @@ from enclair.compiler.ir.ops.ckks import (
     RotateSlots,
 )
 from enclair.compiler.ir.types import CkksType
-
-Integers = NDArray[np.int64]
+from enclair.compiler.planner.ckks_costs import transform_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,8 @@ class Operations:
     Args:
         hoisted: rotations that share a decomposition with others (baby steps, or all of a transform without).
         rotations: rotations by themselves (giant steps, rotate-and-sum).
-        plain_products: products with a plaintext.
+        plain_products: products with a plaintext, of a vector or of one number for all slots. Integer weights that are
+            apart from vectors are no plaintexts: their products cost next to nothing.
         products: products of two ciphertexts.
         relinearisations: key switches after them.
         rescales: divisions by a prime.
@@ -73,7 +70,7 @@ def _of_node(graph: Graph, node: Node) -> Operations:
     count = node.out.type.count if isinstance(node.out.type, CkksType) else 0
     match node.op:
         case LinearTransform():
-            return _of_transform(graph, node, node.op.baby_steps)
+            return _of_transform(graph, node)
         case RotateSlots():
             return Operations(rotations=count)
         case MultiplyPlain():
@@ -88,16 +85,6 @@ def _of_node(graph: Graph, node: Node) -> Operations:
             return Operations()
 
 
-def _of_transform(graph: Graph, node: Node, baby_steps: int) -> Operations:
-    rows, cols, rotations, which = (graph.constant(arg) for arg in node.args[1:5])
-    babies = rotations % baby_steps if baby_steps else rotations
-    giants = rotations - babies
-    return Operations(
-        hoisted=_distinct(cols, babies, where=babies > 0),
-        rotations=_distinct(rows, giants, where=giants > 0),
-        plain_products=_distinct(rows, rotations, which, where=rows >= 0),
-    )
-
-
-def _distinct(*columns: Integers, where: NDArray[np.bool_]) -> int:
-    return len(np.unique(np.stack([column[where] for column in columns]), axis=1).T)
+def _of_transform(graph: Graph, node: Node) -> Operations:
+    steps = transform_steps(graph, node)
+    return Operations(hoisted=steps.babies, rotations=steps.giants, plain_products=steps.products)

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks_interface import Reals
-from enclair.runtime.backends.clear import KEY_ID
 from enclair.runtime.backends.interface import Integers, Payload
-from enclair.runtime.errors import PayloadError, ValueRangeError
+from enclair.runtime.backends.keyless import Keyless, KeylessHolder
+from enclair.runtime.backends.rows import RowBatches, read_rows, write_rows
+from enclair.runtime.errors import ValueRangeError
 
 
-class CkksClearEvaluator:
+class CkksClearEvaluator(Keyless, RowBatches[np.float64]):
     """The operations of ``ckks_interface.CkksEvaluator`` on float64 rows of slots (count, slots)."""
 
     def __init__(self, parameters: CkksParameters) -> None:
         self.parameters = parameters
 
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
-
     def load(self, payload: Payload, type_: CkksType) -> Reals:
         """The rows of a payload."""
-        return read_rows(payload, (type_.count, self.parameters.slots))
-
-    def dump(self, x: Reals) -> Payload:
-        """The payload of rows."""
-        return write_rows(x)
-
-    def count(self, x: Reals) -> int:
-        """Number of rows."""
-        return len(x)
-
-    def select(self, x: Reals, numbers: Integers) -> Reals:
-        """The rows with these numbers."""
-        return x[numbers]
-
-    def concat(self, batches: Sequence[Reals]) -> Reals:
-        """All rows."""
-        return np.concatenate(batches)
+        return read_rows(payload, (type_.count, self.parameters.slots), np.float64)
 
     def add(self, x: Reals, y: Reals) -> Reals:
         """The sums, row by row."""
@@ -100,25 +78,12 @@ class CkksClearEvaluator:
         """The meaning of the op."""
         return op.evaluate(x, rows, cols, rotations, which, weights, vectors)
 
-    def answer(self, x: Reals) -> Payload:
-        """The rows."""
-        return self.dump(x)
 
-
-class CkksClearKeyHolder:
+class CkksClearKeyHolder(KeylessHolder):
     """The operations of ``ckks_interface.CkksKeyHolder`` without keys."""
 
     def __init__(self, parameters: CkksParameters) -> None:
         self.parameters = parameters
-
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
-
-    def public_key(self) -> bytes:
-        """There is none."""
-        return b""
 
     def encrypt(self, values: Reals, type_: CkksType) -> Payload:
         """The rows as they are; see ``CkksKeyHolder.encrypt``."""
@@ -127,7 +92,7 @@ class CkksClearKeyHolder:
 
     def decrypt(self, payload: Payload, type_: CkksType) -> Reals:
         """The rows as they are; see ``CkksKeyHolder.decrypt``."""
-        return read_rows(payload, (type_.count, self.parameters.slots))
+        return read_rows(payload, (type_.count, self.parameters.slots), np.float64)
 
 
 def check_reals(values: Reals, type_: CkksType) -> None:
@@ -141,20 +106,3 @@ def check_reals(values: Reals, type_: CkksType) -> None:
         raise ValueRangeError(f"values to encrypt must be float64 {needed}, got {values.dtype} {values.shape}")
     if not np.isfinite(values).all():
         raise ValueRangeError("values to encrypt must be finite, got infinities or NaN: check the inputs")
-
-
-def write_rows(x: Reals) -> bytes:
-    """Little-endian float64."""
-    return x.astype("<f8", copy=False).tobytes()
-
-
-def read_rows(payload: Payload, shape: tuple[int, ...]) -> Reals:
-    """The float64 array of a payload.
-
-    Raises:
-        PayloadError: wrong length.
-    """
-    needed = 8 * int(np.prod(shape))
-    if len(payload) != needed:
-        raise PayloadError(f"{shape[-2]} rows of {shape[-1]} reals need {needed} bytes, got {len(payload)}")
-    return np.frombuffer(payload, dtype="<f8").reshape(shape).astype(np.float64)

@@ -25,14 +25,15 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.planner.ckks_noise import SAMPLES, NoiseSimulator, Noisy, noise_model, scale_of
-from enclair.runtime.backends.ckks_clear import check_reals, read_rows, write_rows
+from enclair.runtime.backends.ckks_clear import check_reals
 from enclair.runtime.backends.ckks_interface import Reals
-from enclair.runtime.backends.clear import KEY_ID
 from enclair.runtime.backends.interface import Integers, Payload
+from enclair.runtime.backends.keyless import Keyless, KeylessHolder
+from enclair.runtime.backends.rows import read_rows, write_rows
 from enclair.runtime.errors import ValueRangeError
 
 
-class CkksSimulatedEvaluator:
+class CkksSimulatedEvaluator(Keyless):
     """The operations of ``ckks_interface.CkksEvaluator``, with samples of the error.
 
     Args:
@@ -44,11 +45,6 @@ class CkksSimulatedEvaluator:
     def __init__(self, parameters: CkksParameters, samples: int = SAMPLES, seed: int = 0) -> None:
         self.parameters = parameters
         self._simulator = NoiseSimulator(noise_model(parameters), samples, seed)
-
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
 
     def load(self, payload: Payload, type_: CkksType) -> Noisy:
         """The ciphertexts of a payload."""
@@ -142,7 +138,7 @@ class CkksSimulatedEvaluator:
         return fitting(self._simulator.apply(op, type_, *args), self.parameters)
 
 
-class CkksSimulatedKeyHolder:
+class CkksSimulatedKeyHolder(KeylessHolder):
     """The operations of ``ckks_interface.CkksKeyHolder`` without keys.
 
     ``error_bound`` is the largest bound of the error of any answer decrypted so far, ``last_bound`` of the last one.
@@ -153,15 +149,6 @@ class CkksSimulatedKeyHolder:
         self.error_bound = 0.0
         self.last_bound = 0.0
         self._simulator = NoiseSimulator(noise_model(parameters), samples, seed)
-
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
-
-    def public_key(self) -> bytes:
-        """There is none."""
-        return b""
 
     def encrypt(self, values: Reals, type_: CkksType) -> Payload:
         """Fresh ciphertexts; see ``CkksKeyHolder.encrypt``."""
@@ -213,5 +200,5 @@ def read_noisy(payload: Payload, type_: CkksType, samples: int) -> Noisy:
     Raises:
         PayloadError: wrong length.
     """
-    rows = read_rows(payload, (1 + samples, type_.count, type_.slots))
+    rows = read_rows(payload, (1 + samples, type_.count, type_.slots), np.float64)
     return Noisy(rows[0], rows[1:].astype(np.float32), type_)

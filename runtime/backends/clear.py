@@ -11,49 +11,29 @@ from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.exact import Exact, polynomial_sums, scalar_sums, vector_sums
 from enclair.runtime.backends.integers import check_integers, check_slots
 from enclair.runtime.backends.interface import Flags, Integers, Payload
-from enclair.runtime.errors import PayloadError, ValueRangeError
+from enclair.runtime.backends.keyless import Keyless, KeylessHolder
+from enclair.runtime.backends.rows import RowBatches, read_rows, write_rows
+from enclair.runtime.errors import ValueRangeError
 from enclair.runtime.flood import uniform_integers
 
-KEY_ID = "0" * 32
 LARGEST = 2**62 - 1
 HIDDEN = 2**40
 """Random integers in place of what is hidden are below: whatever they are multiplied by, they fit."""
 
 
-class ClearEvaluator:
+class ClearEvaluator(Keyless, RowBatches[np.int64]):
     """The operations of ``interface.Evaluator`` on int64 rows of slots."""
 
     def __init__(self, parameters: BfvParameters) -> None:
         self.parameters = parameters
 
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
-
     def load(self, payload: Payload, count: int) -> Integers:
         """The rows of a payload; see ``Evaluator.load``."""
-        return read_rows(payload, count, self.parameters.slots)
-
-    def dump(self, x: Integers) -> Payload:
-        """The payload of rows."""
-        return x.astype("<i8", copy=False).tobytes()
-
-    def count(self, x: Integers) -> int:
-        """Number of rows."""
-        return len(x)
+        return read_rows(payload, (count, self.parameters.slots), np.int64)
 
     def split(self, x: Integers, counts: Sequence[int]) -> list[Integers]:
         """Runs of so many rows each."""
         return split_rows(x, counts)
-
-    def concat(self, batches: Sequence[Integers]) -> Integers:
-        """All rows."""
-        return np.concatenate(batches)
-
-    def select(self, x: Integers, numbers: Integers) -> Integers:
-        """The rows with these numbers."""
-        return x[numbers]
 
     def linear_combination(
         self, x: Integers, gather: Integers, weights: Integers, scatter: Integers, outputs: int
@@ -101,46 +81,22 @@ class ClearEvaluator:
         """The differences, row by row."""
         return _fitting(x - y)
 
-    def answer(self, x: Integers) -> Payload:
-        """The rows."""
-        return self.dump(x)
 
-
-class ClearKeyHolder:
+class ClearKeyHolder(KeylessHolder):
     """The operations of ``interface.KeyHolder`` without keys."""
 
     def __init__(self, parameters: BfvParameters) -> None:
         self.parameters = parameters
 
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
-
-    def public_key(self) -> bytes:
-        """There is none."""
-        return b""
-
     def encrypt(self, values: Integers, encoding: Encoding = Encoding.SLOTS) -> Payload:  # noqa: ARG002
         """The rows as they are; see ``KeyHolder.encrypt``."""
         check_integers("a value to encrypt", values, LARGEST)
         check_slots("values to encrypt", values, (len(values), self.parameters.slots))
-        return values.astype("<i8", copy=False).tobytes()
+        return write_rows(values)
 
     def decrypt(self, payload: Payload, count: int, encoding: Encoding = Encoding.SLOTS) -> Integers:  # noqa: ARG002
         """The rows as they are; see ``KeyHolder.decrypt``."""
-        return read_rows(payload, count, self.parameters.slots)
-
-
-def read_rows(payload: Payload, count: int, slots: int) -> Integers:
-    """The int64 rows of a payload.
-
-    Raises:
-        PayloadError: wrong length.
-    """
-    if len(payload) != 8 * count * slots:
-        raise PayloadError(f"{count} rows of {slots} integers need {8 * count * slots} bytes, got {len(payload)}")
-    return np.frombuffer(payload, dtype="<i8").reshape(count, slots).astype(np.int64)
+        return read_rows(payload, (count, self.parameters.slots), np.int64)
 
 
 def split_rows(x: Integers, counts: Sequence[int]) -> list[Integers]:

@@ -13,15 +13,29 @@ import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from enclair.compiler.parameters import ParameterError
 from enclair.runtime.backends.interface import Payload
-from enclair.runtime.errors import KeyFileError
+from enclair.runtime.errors import KeyFileError, PayloadError, WrongAnswerError
 from enclair.runtime.protocol import SECRET_KEY_MAGIC
 
 CHECKSUM_BYTES = 32
+MALFORMED = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    struct.error,
+    ParameterError,
+    PayloadError,
+    WrongAnswerError,
+)
+"""What reading keys raises when their header or their bytes are not what they should be."""
+
+Keys = TypeVar("Keys")
 
 
 def write_key_file(path: Path, header: dict[str, Any], pieces: Iterable[Payload]) -> None:
@@ -44,6 +58,21 @@ def write_key_file(path: Path, header: dict[str, Any], pieces: Iterable[Payload]
             digest.update(piece)
             out.write(piece)
         out.write(digest.digest())
+
+
+def read_keys(path: Path, version: int, restore: Callable[[Any, memoryview], Keys]) -> Keys:
+    """The keys of a file, which ``restore`` makes of its header and of what follows it, and proves.
+
+    Raises:
+        KeyFileError: missing, readable by others, another owner's, altered, not a key file, or of another version.
+    """
+    body = read_key_file(path)
+    try:
+        header, rest = split_header(body)
+        check_version(header["version"], version)
+        return restore(header, rest)
+    except MALFORMED as error:
+        raise KeyFileError(f"key file {path} is not valid: {error}") from error
 
 
 def read_key_file(path: Path) -> memoryview:

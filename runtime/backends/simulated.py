@@ -28,9 +28,8 @@ from enclair.runtime.backends.clear import random_rows
 from enclair.runtime.backends.exact import Exact, polynomial_sums, scalar_sums, vector_sums, weight_matrix
 from enclair.runtime.backends.integers import centred, check_integers, check_slots
 from enclair.runtime.backends.interface import Flags, Integers, Payload
+from enclair.runtime.backends.keyless import Keyless, KeylessHolder
 from enclair.runtime.errors import NoiseExhausted, PayloadError
-
-KEY_ID = "0" * 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +48,7 @@ class SimulatedBatch:
         return len(self.slots)
 
 
-class SimulatedEvaluator:
+class SimulatedEvaluator(Keyless):
     """The operations of ``interface.Evaluator``, with noise.
 
     ``room_left_bits`` is what the answers so far left of the room for sums: infinite before the first, never negative.
@@ -58,11 +57,6 @@ class SimulatedEvaluator:
     def __init__(self, parameters: BfvParameters) -> None:
         self.parameters = parameters
         self.room_left_bits = math.inf
-
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
 
     def load(self, payload: Payload, count: int) -> SimulatedBatch:
         """The ciphertexts of a payload; see ``Evaluator.load``."""
@@ -194,20 +188,11 @@ class SimulatedEvaluator:
         return SimulatedBatch(wrap(slots, self.parameters.modulus), noise)
 
 
-class SimulatedKeyHolder:
+class SimulatedKeyHolder(KeylessHolder):
     """The operations of ``interface.KeyHolder`` without keys."""
 
     def __init__(self, parameters: BfvParameters) -> None:
         self.parameters = parameters
-
-    @property
-    def key_id(self) -> str:
-        """There is no key: zeros."""
-        return KEY_ID
-
-    def public_key(self) -> bytes:
-        """There is none."""
-        return b""
 
     def encrypt(self, values: Integers, encoding: Encoding = Encoding.SLOTS) -> Payload:  # noqa: ARG002
         """The slots with the noise of a fresh encryption; see ``KeyHolder.encrypt``."""

@@ -75,6 +75,11 @@ def residues(ring: Ring, coefficients: Floats, rows: Integers) -> Floats:
     check_size(ring, whole)
     out = np.empty((rows.size, ring.ring_dim))
     for to, row in zip(out, rows.tolist(), strict=True):
-        reduce_row(whole, float(ring.moduli[row]), to)
-        forward(to, ring.tables[row], float(ring.moduli[row]))
+        reduce_to(ring, whole, row, to)
     return out
+
+
+def reduce_to(ring: Ring, whole: Floats, row: int, out: Floats) -> None:
+    """Out (N,) = the residues modulo one prime of whole coefficients (N,) of a checked size."""
+    reduce_row(whole, float(ring.moduli[row]), out)
+    forward(out, ring.tables[row], float(ring.moduli[row]))

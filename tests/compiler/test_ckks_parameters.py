@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from enclair.compiler.ckks_parameters import (
     CkksParameters,
-    choose_parameters,
     digit_bits,
     fitting_parameters,
     is_even_cut,
@@ -76,32 +75,23 @@ def test_bytes_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "scale_bits", "first_bits", "slots", "ring_dim", "digits"),
-    [(1, 30, 40, 1, 8192, 1), (5, 26, 27, 1, 8192, 3), (5, 40, 50, 1, 16384, 2), (5, 40, 50, 8193, 32768, 1)],
+    ("ring_dim", "levels", "scale_bits", "first_bits", "digits"),
+    [(8192, 1, 30, 40, 1), (8192, 5, 26, 27, 3), (16384, 5, 40, 50, 2), (32768, 5, 40, 50, 1)],
 )
-def test_smallest_choice(levels: int, scale_bits: int, first_bits: int, slots: int, ring_dim: int, digits: int) -> None:
-    chosen = choose_parameters(levels, scale_bits, first_bits, at_least_slots=slots)
-    assert (chosen.ring_dim, chosen.digits) == (ring_dim, digits)
-    assert modulus_bits(chosen) <= MAX_MODULUS_BITS[ring_dim]
+def test_the_fewest_digits_that_fit(ring_dim: int, levels: int, scale_bits: int, first_bits: int, digits: int) -> None:
+    found = list(fitting_parameters(ring_dim, levels, scale_bits, first_bits))
+    assert found[0].digits == digits
+    assert [each.digits for each in found] == sorted(each.digits for each in found)
+    assert all(each.secure and modulus_bits(each) <= MAX_MODULUS_BITS[ring_dim] for each in found)
     for smaller in range(1, digits):
         if is_even_cut(levels + 1, smaller):
             with pytest.raises(ParameterError, match="128-bit security"):
-                replace(chosen, digits=smaller)
+                replace(found[0], digits=smaller)
 
 
-def test_all_choices_come_in_order_and_fit() -> None:
-    choices = list(fitting_parameters(7, 40, 50, at_least_slots=8192))
-    assert choices[0] == choose_parameters(7, 40, 50, at_least_slots=8192)
-    assert [(p.ring_dim, p.digits) for p in choices] == sorted((p.ring_dim, p.digits) for p in choices)
-    assert {p.ring_dim for p in choices} == {16384, 32768, 65536, 131072}
-    assert all(p.secure for p in choices)
-
-
-def test_more_levels_than_any_ring_holds() -> None:
-    with pytest.raises(
-        ParameterError, match="48 levels of 49 bits above a first prime of 50 bits, with 70000 slots, f"
-    ):
-        choose_parameters(48, 49, 50, at_least_slots=70000)
+def test_more_levels_than_a_ring_holds() -> None:
+    assert not list(fitting_parameters(8192, 5, 40, 50))
+    assert not list(fitting_parameters(65536, 48, 49, 50))
 
 
 @pytest.mark.parametrize(

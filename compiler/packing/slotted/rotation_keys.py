@@ -32,7 +32,7 @@ def rotation_uses(graph: Graph) -> Counter[int]:
     return uses
 
 
-def server_slots(graph: Graph) -> int:
+def _server_slots(graph: Graph) -> int:
     """Slots of a graph's ciphertexts."""
     return next(value.type.slots for value in graph.inputs if isinstance(value.type, CkksType))
 
@@ -41,6 +41,11 @@ def split_steps(rotations: Array, baby_steps: int) -> tuple[Numbers, Numbers]:
     """Each rotation as a baby step and a giant step."""
     babies = rotations % baby_steps if baby_steps else rotations
     return babies, rotations - babies
+
+
+def least_rotation_keys(slots: int) -> int:
+    """Of how many keys every rotation can be made: those of the powers of two."""
+    return slots.bit_length() - 1
 
 
 def limit_rotation_keys(graph: Graph, most: int) -> Graph:
@@ -54,8 +59,8 @@ def limit_rotation_keys(graph: Graph, most: int) -> Graph:
     uses = rotation_uses(graph)
     if len(uses) <= most:
         return graph
-    slots = server_slots(graph)
-    powers = [1 << k for k in range(slots.bit_length() - 1)]
+    slots = _server_slots(graph)
+    powers = [1 << k for k in range(least_rotation_keys(slots))]
     if most < len(powers):
         raise CompileError(
             f"max_rotation_keys is {most}; with {slots} slots every rotation can be made of {len(powers)} keys, not of"

@@ -47,11 +47,10 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The layouts of all values, the layouts of products' operands, and the estimated time."""
+    """The layouts of all values, and the layouts of products' operands."""
 
     layouts: Mapping[str, Source]
     operands: Mapping[str, Slotted]
-    milliseconds: float
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Search:
         best = min(states, key=lambda state: state.milliseconds)
         layouts = {name: choice.layout for name, choice in best.choices}
         operands = {name: choice.operands for name, choice in best.choices if choice.operands is not None}
-        return Chosen(layouts, operands, best.milliseconds)
+        return Chosen(layouts, operands)
 
     def costs_of(self, step: Step) -> RotationCosts:
         """Costs at the limbs that the arguments of a step have at least."""

@@ -42,8 +42,8 @@ class Case:
         return replace(self, options={**self.options, "tolerance": tolerance})
 
     def job(self, mode: str) -> Job:
-        """To compile in a mode and to run; the input has the name that ``forward`` gives it."""
-        (name,) = inspect.signature(self.model.forward).parameters
+        """To compile in a mode and to run; the input has the name that ``forward`` gives its first argument."""
+        name = next(iter(inspect.signature(self.model.forward).parameters))
         return Job(self.model, {name: self.samples}, {name: self.inputs}, {"mode": mode, **self.options})
 
 

@@ -7,32 +7,20 @@ then come the secret residues, and the public key.
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from enclair.compiler.parameters import BfvParameters, ParameterError
+from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.bfv.context import open_contexts
 from enclair.runtime.backends.bfv.proof import prove_keys
 from enclair.runtime.backends.bfv.secret import BfvKeyHolder, make_keys, restore_keys
 from enclair.runtime.backends.bfv.wire import public_key_bytes
 from enclair.runtime.backends.frames import Limbs, check_tag
-from enclair.runtime.backends.key_files import check_version, read_key_file, split_header, write_key_file
-from enclair.runtime.errors import KeyFileError, PayloadError, WrongAnswerError
+from enclair.runtime.backends.key_files import read_keys, write_key_file
 
 VERSION = 1
-
-_MALFORMED = (
-    KeyError,
-    TypeError,
-    AttributeError,
-    ValueError,
-    struct.error,
-    ParameterError,
-    PayloadError,
-    WrongAnswerError,
-)
 
 
 def generate_keys(parameters: BfvParameters) -> BfvKeyHolder:
@@ -65,24 +53,19 @@ def load_keys(path: Path) -> BfvKeyHolder:
 
     Raises:
         KeyFileError: missing, readable by others, another owner's, altered, or not a key file.
+        OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
     """
-    body = read_key_file(path)
-    try:
-        keys = _unpack(body)
-        prove_keys(keys)
-    except _MALFORMED as error:
-        raise KeyFileError(f"key file {path} is not valid: {error}") from error
-    return keys
+    return read_keys(path, VERSION, _restore)
 
 
-def _unpack(body: memoryview) -> BfvKeyHolder:
-    header, rest = split_header(body)
-    check_version(header["version"], VERSION)
+def _restore(header: Any, rest: memoryview) -> BfvKeyHolder:
     parameters = BfvParameters.from_json(json.dumps(header["parameters"]))
     tags = [tag.encode() for tag in header["tags"]]
     public_size = public_key_bytes(open_contexts(parameters))
     secrets = _secret_limbs(parameters, tags, rest[:-public_size])
-    return restore_keys(parameters, secrets, bytes(rest[-public_size:]))
+    keys = restore_keys(parameters, secrets, bytes(rest[-public_size:]))
+    prove_keys(keys)
+    return keys
 
 
 def _secret_limbs(parameters: BfvParameters, tags: list[bytes], data: memoryview) -> list[tuple[bytes, Limbs]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from enclair.compiler.ir.blends import MOST_KEPT_BYTES
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.ciphers import Ciphers, Counts
@@ -27,9 +28,6 @@ from enclair.runtime.rns.keys import EvaluationKeys, open_ring
 from enclair.runtime.rns.ring import RingParameters
 from enclair.runtime.rns.transforms import order
 from enclair.runtime.rns.wire import read_ciphertexts, write_ciphertexts
-
-PLAINTEXT_BYTES = 1 << 30
-"""Memory that the plaintexts of one linear transform may take between its inputs."""
 
 SAME_SCALE = 2.0**-40
 
@@ -59,7 +57,7 @@ class CkksEvaluator:
         parameters: RingParameters,
         keys: EvaluationKeys,
         *,
-        plaintext_bytes: int = PLAINTEXT_BYTES,
+        plaintext_bytes: int = MOST_KEPT_BYTES,
         key_bytes: int | None = None,
     ) -> None:
         """Make the tables of the ring; keys are brought to it when they are first needed.
@@ -68,7 +66,8 @@ class CkksEvaluator:
             parameters: of the program.
             keys: of the client.
             key_bytes: memory that brought rotation keys may take; no cap if not given.
-            plaintext_bytes: memory that the plaintexts of one linear transform may take between its inputs.
+            plaintext_bytes: memory that the residues of the plaintexts of one linear transform may take between its
+                inputs.
         """
         self.ring = open_ring(parameters)
         self.counts = Counts()

@@ -7,7 +7,6 @@ residues, the public key and the evaluation keys, as on the wire. They stay in t
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,13 @@ import numpy as np
 
 from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
-from enclair.compiler.parameters import ParameterError
 from enclair.runtime.backends.ckks.proof import prove_keys, prove_secret
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder, make_keys, restore_keys
 from enclair.runtime.backends.ckks.wire import check_registration
 from enclair.runtime.backends.frames import check_tag
-from enclair.runtime.backends.key_files import check_version, read_key_file, split_header, write_key_file
-from enclair.runtime.errors import KeyFileError, OpenFheError, PayloadError, WrongAnswerError
+from enclair.runtime.backends.key_files import read_keys, write_key_file
 
 VERSION = 1
-
-_MALFORMED = (
-    KeyError,
-    TypeError,
-    AttributeError,
-    ValueError,
-    struct.error,
-    ParameterError,
-    PayloadError,
-    WrongAnswerError,
-    OpenFheError,
-)
 
 
 def generate_keys(parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> CkksKeyHolder:
@@ -74,26 +59,21 @@ def load_keys(path: Path) -> CkksKeyHolder:
 
     Raises:
         KeyFileError: missing, readable by others, another owner's, altered, or not a key file.
+        OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
     """
-    body = read_key_file(path)
-    try:
-        keys = _unpack(body)
-        prove_secret(keys)
-    except _MALFORMED as error:
-        raise KeyFileError(f"key file {path} is not valid: {error}") from error
-    return keys
+    return read_keys(path, VERSION, _restore)
 
 
-def _unpack(body: memoryview) -> CkksKeyHolder:
-    header, rest = split_header(body)
-    check_version(header["version"], VERSION)
+def _restore(header: Any, rest: memoryview) -> CkksKeyHolder:
     parameters = CkksParameters.from_json(json.dumps(header["parameters"]))
     tag, needs = header["tag"].encode(), _needs(header)
     check_tag(tag)
     size = 8 * (parameters.levels + 1) * parameters.ring_dim
     residues = np.frombuffer(rest[:size], dtype="<u8").reshape(parameters.levels + 1, parameters.ring_dim)
     check_registration(rest[size:], parameters, needs)
-    return restore_keys(parameters, needs, tag, residues.astype(np.uint64), rest[size:])
+    keys = restore_keys(parameters, needs, tag, residues.astype(np.uint64), rest[size:])
+    prove_secret(keys)
+    return keys
 
 
 def _needs(header: dict[str, Any]) -> KeyNeeds:

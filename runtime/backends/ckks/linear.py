@@ -45,10 +45,11 @@ class Plaintexts:
         if self.residues is not None or self.coefficients is None:
             return (self.residues if self.residues is not None else np.empty((0, 1, 0))), place, which
         numbers, places = np.unique(which, return_inverse=True)
-        row = self.rows[place : place + 1]
         out = np.empty((numbers.size, 1, self.ring.ring_dim), dtype=self.ring.kept_as)
+        made = np.empty(self.ring.ring_dim)
         for to, number in zip(out, numbers.tolist(), strict=True):
-            to[:] = encoding.residues(self.ring, self.coefficients[number], row)
+            encoding.reduce_to(self.ring, self.coefficients[number], int(self.rows[place]), made)
+            to[0] = made
         return out, 0, places.astype(np.int64)
 
 
@@ -285,3 +286,5 @@ def count_work(plan: Plan, plaintexts: Plaintexts, level: int, ring: Ring, count
     else:
         counts.constant_products += plan.products
     counts.transforms += (len(turned) + giants) * one + downs * (limbs + special)
+    if plaintexts.coefficients is not None:
+        counts.transforms += plan.plaintext_uses * plaintexts.rows.size

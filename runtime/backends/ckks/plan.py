@@ -11,12 +11,12 @@ the sums stay modulo Q and the special primes as in Bossuat et al., EUROCRYPT 20
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
+from enclair.compiler.ir.blends import Blend, Place, Tables, blends_by_place, column_blends
 from enclair.compiler.ir.weight_columns import MOST_WEIGHT, WeightMatrix, largest_tile, weight_matrices
 from enclair.runtime.errors import RuntimeFailure
 from enclair.runtime.limbs.compiled import Floats, Integers
@@ -24,23 +24,7 @@ from enclair.runtime.limbs.compiled import Floats, Integers
 PRODUCT_COST = 0.25
 """Of a plaintext with both rows of a ciphertext modulo one prime, in transforms."""
 
-Places: TypeAlias = dict[tuple[int, int, int, int], list[tuple[int, float]]]
-"""Vectors and weights by row, giant step, input and baby step."""
-
 Blends: TypeAlias = "tuple[Blend, ...]"
-
-
-@dataclass(frozen=True)
-class Blend:
-    """A plaintext: the sum of weights * vectors, all turned by ``shift``."""
-
-    shift: int
-    terms: tuple[tuple[int, float], ...]
-
-    def vector(self, vectors: Floats) -> Floats:
-        """The slots, one or all."""
-        which, weights = [which for which, _ in self.terms], np.array([weight for _, weight in self.terms])
-        return np.asarray(np.roll(weights @ vectors[which], self.shift))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +85,12 @@ class Plan:
         return {baby for _, baby in self.babies} | {giant for _, giant in self.places}
 
     @property
+    def plaintext_uses(self) -> int:
+        """How many different plaintexts each sum has, added up."""
+        which = [s.which for s in self.sums] + [w.which for w in self.weighted]
+        return sum(np.unique(one).size for one in which)
+
+    @property
     def products(self) -> int:
         """Of a rotated input and a plaintext."""
         return sum(s.cols.size for s in self.sums) + sum(w.cols.size for w in self.weighted)
@@ -124,7 +114,7 @@ class Sizes:
 
 
 def make_plan(
-    tables: tuple[Integers, Integers, Integers, Integers],
+    tables: Tables,
     weights: Floats,
     outputs: int,
     baby_steps: int,
@@ -144,13 +134,13 @@ def make_plan(
     Raises:
         RuntimeFailure: sums of weights with this scale would not be exact.
     """
-    places = _places(tables, weights, baby_steps, sizes.slots)
+    places = blends_by_place(tables, weights, baby_steps, sizes.slots, constant=sizes.constant)
     babies = tuple(sorted({(col, baby) for _, _, col, baby in places}))
     number = {place: i for i, place in enumerate(babies)}
     sums: tuple[Sum, ...] = ()
     weighted: tuple[WeightedSums, ...] = ()
     if weight_scale is None:
-        sums, blends = _sums(places, number, constant=sizes.constant)
+        sums, blends = _sums(places, number)
     else:
         matrices = weight_matrices(tables, weights, baby_steps, sizes.slots)
         weighted, blends = _weighted_sums(matrices, number, weight_scale)
@@ -158,13 +148,13 @@ def make_plan(
     return replace(plan, extended=_is_extended_better(plan, sizes.limbs, sizes.special))
 
 
-def _sums(places: Places, number: dict[tuple[int, int], int], *, constant: bool) -> tuple[tuple[Sum, ...], Blends]:
+def _sums(places: dict[Place, Blend], number: dict[tuple[int, int], int]) -> tuple[tuple[Sum, ...], Blends]:
     """Each place is a plaintext; equal ones are made once."""
     blends: dict[Blend, int] = {}
     grouped: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for (row, giant, col, baby), terms in places.items():
-        blend = blends.setdefault(Blend(0 if constant else giant, tuple(terms)), len(blends))
-        grouped.setdefault((row, giant), []).append((number[col, baby], blend))
+    for (row, giant, col, baby), blend in places.items():
+        which = blends.setdefault(blend, len(blends))
+        grouped.setdefault((row, giant), []).append((number[col, baby], which))
     sums = tuple(
         Sum(row, giant, *np.array(pairs, dtype=np.int64).reshape(-1, 2).T.copy())
         for (row, giant), pairs in sorted(grouped.items())
@@ -181,8 +171,7 @@ def _weighted_sums(
     for m in matrices:
         babies = zip(m.cols.tolist(), m.babies.tolist(), strict=True)
         cols = np.array([number[place] for place in babies], dtype=np.int64)
-        vectors = [Blend(m.giant, ((one, 1.0),)) for one in m.which.tolist()]
-        which = np.array([blends.setdefault(blend, len(blends)) for blend in vectors], dtype=np.int64)
+        which = np.array([blends.setdefault(blend, len(blends)) for blend in column_blends(m)], dtype=np.int64)
         made.append(WeightedSums(tuple(m.rows.tolist()), m.giant, cols, which, _integers(m, scale)))
     return tuple(made), tuple(blends)
 
@@ -201,25 +190,6 @@ def _integers(matrix: WeightMatrix, scale: float) -> Floats:
             f" {largest:.0f} at giant step {matrix.giant}: compile again"
         )
     return out
-
-
-def _places(
-    tables: tuple[Integers, Integers, Integers, Integers], weights: Floats, baby_steps: int, slots: int
-) -> Places:
-    """The (vector, weight) pairs of each (row, giant step, col, baby step)."""
-    places: Places = {}
-    for row, col, rotation, which, weight in _terms(tables, weights):
-        steps = rotation % slots
-        baby = steps % baby_steps if baby_steps else steps
-        places.setdefault((row, steps - baby, col, baby), []).append((which, weight))
-    return places
-
-
-def _terms(
-    tables: tuple[Integers, Integers, Integers, Integers], weights: Floats
-) -> Iterator[tuple[int, int, int, int, float]]:
-    kept = np.flatnonzero(weights)
-    return zip(*(table[kept].tolist() for table in tables), weights[kept].tolist(), strict=True)
 
 
 def _is_extended_better(plan: Plan, limbs: int, special: int) -> bool:

@@ -17,7 +17,7 @@ from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.parameters import ParameterError
-from enclair.compiler.planner.ckks_choice import FREE, WIDE_SCALE, Candidate, CkksChoice, choose_ckks
+from enclair.compiler.planner.ckks_choice import FREE, WIDE_SCALE, Candidate, CkksChoice, choose_for
 from enclair.compiler.planner.ckks_costs import UnitCosts, graph_cost
 
 SQUARE = EvaluatePolynomial((0.5, 0.0, 0.5), -1.0, 1.0)
@@ -33,10 +33,14 @@ def network(ring_dim: int, layers: int = 2, size: float = 1.0) -> Candidate:
     return Candidate(b.build([h]), [{"x": size * rng.uniform(-1, 1, size=(1, slots))} for _ in range(2)])
 
 
+def choose(candidate: Candidate, tolerance: float) -> CkksChoice:
+    return choose_for(candidate, tolerance, UnitCosts(), 0.25)
+
+
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
 def test_the_bound_keeps_the_tolerance_without_waste(tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("enclair.compiler.planner.ckks_choice.FREE", 0.0)
-    choice = choose_ckks([network(16384)], tolerance)
+    choice = choose(network(16384), tolerance)
     verify(choice.graph, Stage.LEVELED)
     assert choice.parameters.secure
     assert choice.parameters.levels == 3
@@ -44,36 +48,36 @@ def test_the_bound_keeps_the_tolerance_without_waste(tolerance: float, monkeypat
 
 
 def test_a_wider_scale_is_taken_where_it_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    wide = choose_ckks([network(16384)], 1e-4)
+    wide = choose(network(16384), 1e-4)
     monkeypatch.setattr("enclair.compiler.planner.ckks_choice.FREE", 0.0)
-    narrow = choose_ckks([network(16384)], 1e-4)
+    narrow = choose(network(16384), 1e-4)
     assert narrow.parameters.scale_bits < wide.parameters.scale_bits == WIDE_SCALE
     assert wide.error_bound < narrow.error_bound
     assert wide.cost.total <= FREE * narrow.cost.total
 
 
 def test_smaller_tolerances_take_larger_scales_and_rings() -> None:
-    candidates = [network(ring_dim, 3) for ring_dim in (8192, 16384)]
-    coarse, fine = choose_ckks(candidates, 1e-2), choose_ckks(candidates, 1e-6)
-    assert (coarse.parameters.ring_dim, fine.parameters.ring_dim) == (8192, 16384)
+    coarse, fine = choose(network(8192, 3), 1e-2), choose(network(16384, 3), 1e-6)
+    with pytest.raises(CompileError, match="ring dimension 8192 is too small"):
+        choose(network(8192, 3), 1e-6)
     assert coarse.parameters.scale_bits < fine.parameters.scale_bits
 
 
 def test_every_value_fits_its_modulus_with_room() -> None:
-    choice = choose_ckks([network(16384, size=30.0)], 1e-2)
+    choice = choose(network(16384, size=30.0), 1e-2)
     for value in choice.graph.values():
         if isinstance(value.type, CkksType):
             modulus = prod(choice.parameters.primes[: (ckks(value).level or 0) + 1])
             largest = choice.prediction.values[value.name].magnitude
             assert 2 * largest * (ckks(value).scale or 0.0) * 1.25 < modulus
-    small = choose_ckks([network(16384)], 1e-2).parameters
+    small = choose(network(16384), 1e-2).parameters
     room = choice.parameters.first_bits - choice.parameters.scale_bits
     assert room > small.first_bits - small.scale_bits
 
 
 def test_the_cheapest_digits_are_chosen() -> None:
     costs = UnitCosts()
-    choice = choose_ckks([network(16384, 4)], 1e-4, costs)
+    choice = choose_for(network(16384, 4), 1e-4, costs, 0.25)
     others = []
     for digits in range(1, choice.parameters.levels + 2):
         with suppress(ParameterError):
@@ -92,18 +96,18 @@ def convolutions(channels: int) -> Candidate:
 
 def test_many_channels_have_weights_apart_where_the_tolerance_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     candidate = convolutions(8)
-    coarse, fine = choose_ckks([candidate], 1e-2), choose_ckks([candidate], 1e-6)
+    coarse, fine = choose(candidate, 1e-2), choose(candidate, 1e-6)
     assert (has_divided(coarse), has_divided(fine)) == (True, False)
     assert coarse.error_bound <= 1e-2
     verify(coarse.graph, Stage.LEVELED)
     monkeypatch.setattr("enclair.compiler.planner.ckks_choice._divided", lambda *_: None)
-    together = choose_ckks([candidate], 1e-2)
+    together = choose(candidate, 1e-2)
     assert not has_divided(together)
     assert coarse.cost.total < together.cost.total
 
 
 def test_few_channels_have_weights_and_vectors_together() -> None:
-    assert not has_divided(choose_ckks([convolutions(1)], 1e-2))
+    assert not has_divided(choose(convolutions(1), 1e-2))
 
 
 def has_divided(choice: CkksChoice) -> bool:
@@ -113,19 +117,14 @@ def has_divided(choice: CkksChoice) -> bool:
 
 def test_a_ring_that_is_too_small() -> None:
     with pytest.raises(CompileError, match=r"ring dimension 8192 is too small for 9 levels with scales of .* bits"):
-        choose_ckks([network(8192, 5)], 1e-4)
+        choose(network(8192, 5), 1e-4)
 
 
 def test_a_tolerance_that_is_too_small() -> None:
     with pytest.raises(CompileError, match=r"a tolerance of 1e-14 cannot be met at ring dimension 16384"):
-        choose_ckks([network(16384)], 1e-14)
+        choose(network(16384), 1e-14)
 
 
 def test_values_that_are_too_large() -> None:
     with pytest.raises(CompileError, match=r"the last prime would need .* bits, .* for the tolerance of 1e-05 and"):
-        choose_ckks([network(16384, 1, size=1e5)], 1e-5)
-
-
-def test_nothing_to_choose_from() -> None:
-    with pytest.raises(CompileError, match="nothing to choose from"):
-        choose_ckks([], 1e-3)
+        choose(network(16384, 1, size=1e5), 1e-5)

@@ -24,7 +24,6 @@ from enclair.compiler.planner.ckks_costs import (
     Work,
     graph_cost,
     graph_work,
-    makespan,
     ring_work,
     step_costs,
     transform_steps,
@@ -120,11 +119,8 @@ def test_the_cost_of_a_graph_is_that_of_its_nodes() -> None:
     parameters = parameters_for(graph)
     leveled = PlaceLevels(parameters)(graph)
     cost = graph_cost(leveled, parameters, UnitCosts())
-    assert cost.total == pytest.approx(sum(cost.nodes.values()))
-    assert 0 < cost.critical_path < cost.total
-    assert makespan(leveled, cost.nodes, 1) == pytest.approx(cost.total)
-    assert cost.critical_path <= makespan(leveled, cost.nodes, 2) < cost.total
-    assert makespan(leveled, cost.nodes, 99) == pytest.approx(cost.critical_path)
+    assert cost.nodes.keys() == {node.out.name for node in leveled.nodes}
+    assert 0 < cost.total == pytest.approx(sum(cost.nodes.values()))
 
 
 def test_vectors_are_encoded_and_numbers_are_not() -> None:

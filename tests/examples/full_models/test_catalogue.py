@@ -49,5 +49,9 @@ def test_a_job_names_the_input_as_the_model_does():
     assert job.options == {"mode": "full", "tolerance": 0.5}
 
 
+def test_a_job_of_a_model_whose_forward_has_options():
+    assert list(MODELS["block"](True).job("full").inputs) == ["x"]
+
+
 def test_what_is_classified_right():
     assert right(np.array([[1.0, 2], [3, 0], [0, 1]]), np.array([1, 0, 0])) == pytest.approx(2 / 3)

@@ -17,7 +17,7 @@ from enclair.runtime.backends.ckks.keys import generate_keys, load_keys, save_ke
 from enclair.runtime.backends.ckks.proof import prove_keys, prove_secret
 from enclair.runtime.backends.ckks.secret import CkksKeyHolder, make_keys
 from enclair.runtime.backends.ckks.wire import packed_keys
-from enclair.runtime.errors import KeyFileError, WrongAnswerError
+from enclair.runtime.errors import KeyFileError, OpenFheError, WrongAnswerError
 
 NEEDS = KeyNeeds((1, 2, 40), relinearise=True)
 
@@ -132,6 +132,15 @@ def test_residues_that_are_no_secret_key(file: Path) -> None:
     body[secret_start(body) + 8] ^= 1
     rewrite(file, bytes(body))
     with pytest.raises(KeyFileError, match=r"not valid: an encryption came out wrong by .*: the keys do not belong"):
+        load_keys(file)
+
+
+def test_another_release_is_no_fault_of_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OpenFheError("encryption needs OpenFHE 1.6.1, found 1.5")
+
+    monkeypatch.setattr("enclair.runtime.backends.ckks.keys.restore_keys", refuse)
+    with pytest.raises(OpenFheError, match=r"^encryption needs OpenFHE 1\.6\.1, found 1\.5$"):
         load_keys(file)
 
 

@@ -7,10 +7,10 @@ import pytest
 from tests.packed_models import lola, mlp, random_inputs
 
 from enclair.compiler.errors import CompileError
+from enclair.compiler.ir.key_needs import key_needs
 from enclair.compiler.ir.reference import run
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.verify import verify
-from enclair.compiler.packing.slotted.memory import packed_depths
 from enclair.compiler.packing.slotted.pack import PackingOptions, pack
 from enclair.compiler.packing.slotted.rotation_keys import (
     limit_rotation_keys,
@@ -47,9 +47,9 @@ def test_a_graph_within_the_limit_stays() -> None:
     assert limit_rotation_keys(server, 16) is server
 
 
-def test_rotations_are_those_that_are_reported() -> None:
-    packed = pack(mlp(60, 32, 16, 5), 256)
-    assert tuple(sorted(rotation_uses(packed.server))) == packed.rotations
+def test_rotations_are_those_that_the_client_makes_keys_for() -> None:
+    server = pack(mlp(60, 32, 16, 5), 256).server
+    assert tuple(sorted(rotation_uses(server))) == key_needs([server]).rotations
 
 
 def test_too_few_keys_are_refused() -> None:
@@ -70,21 +70,6 @@ def test_compositions_are_shortest() -> None:
     assert lengths == {0: 0, 15: 1, 14: 2, 13: 3, 7: 2, 3: 2}
 
 
-def test_memory_is_kept_by_fewer_keys() -> None:
-    graph = mlp(60, 32, 16, 5)
-    memory = pack(graph, 256).memory
-    limited = pack(graph, 256, options=PackingOptions(max_ram=memory.total - memory.key))
-    assert limited.memory.total <= memory.total - memory.key
-    assert len(limited.rotations) < memory.keys
-    assert len(pack(graph, 256, options=PackingOptions(max_rotation_keys=9)).rotations) <= 9
-
-
-def test_too_little_memory_is_refused() -> None:
-    wanted = r"\d+ of them encoded plaintexts and \d+ rotation keys; max_ram allows 0 MB: raise it"
-    with pytest.raises(CompileError, match=wanted):
-        pack(mlp(60, 32, 16, 5), 256, options=PackingOptions(max_ram=1000))
-
-
-def test_depths_of_a_packed_graph() -> None:
-    server = pack(mlp(20, 8, 4), 64).server
-    assert packed_depths(server)[server.inputs[0].name] == 3
+def test_no_more_keys_than_packing_may_ask_for() -> None:
+    packed = pack(mlp(60, 32, 16, 5), 256, options=PackingOptions(max_rotation_keys=9))
+    assert len(rotation_uses(packed.server)) <= 9

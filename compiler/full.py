@@ -36,6 +36,7 @@ from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksCho
 from enclair.compiler.planner.ckks_costs import UnitCosts, step_costs
 from enclair.compiler.planner.ckks_memory import graph_memory
 from enclair.compiler.planner.ckks_threads import ThreadedCost
+from enclair.compiler.planner.least_levels import least_levels
 from enclair.compiler.planner.levels import LevelPlan
 from enclair.compiler.program import InputSpec, Program, Round, exchange_of
 
@@ -102,7 +103,7 @@ def _cheapest(
     """
     best: _Candidate | None = None
     refusals: list[str] = []
-    levels = 1
+    levels = max(least_levels(approximated.graph), 1)
     for ring_dim in sorted(MAX_MODULUS_BITS):
         if not _can_hold(ring_dim, levels):
             continue

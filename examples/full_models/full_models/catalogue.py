@@ -19,6 +19,7 @@ from full_models.activations import ACTIVATIONS
 from full_models.case import TOLERANCE, Case
 from full_models.digits import Digits, load
 from full_models.trained import trained
+from full_models.training import SCHEDULES
 
 SAMPLES = 64
 """Digits to calibrate on."""
@@ -27,7 +28,7 @@ RELU_TOLERANCE = 0.1
 """Of logits up to 7: 26 levels. For 1e-3 it would be 53, more than a ring without bootstrapping holds."""
 QUICK_BLOCK_TOLERANCE = 0.1
 INPUTS = 24
-"""To run, unless a model's inputs are larger."""
+"""To run."""
 SLICE_TOLERANCE = 1e-3
 """1 HU, in the denoiser's units."""
 QUICK_WIDTHS: dict[type[torch.nn.Module], dict[str, int]] = {
@@ -39,7 +40,7 @@ QUICK_WIDTHS: dict[type[torch.nn.Module], dict[str, int]] = {
 
 def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Case:
     """A classifier of digits, trained, on digits that are held out; quick: few neurons."""
-    model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})))
+    model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})), SCHEDULES[activation])
     train, test = digits()
     options = {"tolerance": RELU_TOLERANCE if activation == "relu" else TOLERANCE}
     return Case(model, train.images[:SAMPLES], test.images[:INPUTS], test.labels[:INPUTS], options)
@@ -67,11 +68,11 @@ def denoiser(size: int, quick: bool) -> Case:
 
 
 def slices(size: int) -> NDArray[np.float32]:
-    """The low-dose slice that comes with pydicom where it has this size, in eight orientations; otherwise phantoms."""
+    """The slice that comes with pydicom where it has this size, low doses in eight orientations; otherwise phantoms."""
     draw = np.random.default_rng(1)
     if size != ct_job.load(None, Scan(), 0).image.shape[0]:
-        return np.concatenate([to_input(noisy_phantom(draw, size, size)) for _ in range(8)])
-    found = [ct_job.load(None, Scan(), seed).image for seed in range(2)]
+        return np.concatenate([to_input(noisy_phantom(draw, size, size)) for _ in range(INPUTS)])
+    found = [ct_job.load(None, Scan(), seed).image for seed in range(INPUTS // 8)]
     turned = [np.rot90(image, turns)[::step] for image in found for turns in range(4) for step in (1, -1)]
     return np.concatenate([to_input(image) for image in turned])
 

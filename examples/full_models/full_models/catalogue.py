@@ -68,13 +68,16 @@ def denoiser(size: int, quick: bool) -> Case:
 
 
 def slices(size: int) -> NDArray[np.float32]:
-    """The slice that comes with pydicom where it has this size, low doses in eight orientations; otherwise phantoms."""
-    draw = np.random.default_rng(1)
-    if size != ct_job.load(None, Scan(), 0).image.shape[0]:
-        return np.concatenate([to_input(noisy_phantom(draw, size, size)) for _ in range(INPUTS)])
-    found = [ct_job.load(None, Scan(), seed).image for seed in range(INPUTS // 8)]
-    turned = [np.rot90(image, turns)[::step] for image in found for turns in range(4) for step in (1, -1)]
-    return np.concatenate([to_input(image) for image in turned])
+    """Three images in eight orientations: low doses of the slice that comes with pydicom where it has this size,
+    otherwise phantoms.
+    """
+    seeds, draw = range(INPUTS // 8), np.random.default_rng(1)
+    if size == ct_job.load(None, Scan(), 0).image.shape[0]:
+        found = [to_input(ct_job.load(None, Scan(), seed).image) for seed in seeds]
+    else:
+        found = [to_input(noisy_phantom(draw, size, size)) for _ in seeds]
+    turned = [np.rot90(image, turns, (2, 3))[:, :, ::step] for image in found for turns in range(4) for step in (1, -1)]
+    return np.ascontiguousarray(np.concatenate(turned))
 
 
 def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case:

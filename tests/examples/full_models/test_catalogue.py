@@ -35,8 +35,12 @@ def test_as_many_inputs_as_the_benchmark_runs(name):
     assert len(MODELS[name](True).inputs) == INPUTS
 
 
-def test_slices_of_each_size_are_as_many():
-    assert catalogue.slices(128).shape == (INPUTS, 1, 128, 128)
+@pytest.mark.parametrize("size", [16, 128])
+def test_slices_are_as_many_and_differ(size):
+    """A phantom, and the size of the slice that comes with pydicom."""
+    found = catalogue.slices(size)
+    assert found.shape == (INPUTS, 1, size, size)
+    assert len({each.tobytes() for each in found}) == INPUTS
 
 
 def test_some_of_the_inputs():

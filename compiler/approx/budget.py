@@ -141,13 +141,15 @@ def _fewest_levels(options: Sequence[Sequence[tuple[int, float]]], most: float) 
 def _fewest_products(place: Place, fit: Fit, spare: float, worst: float) -> Fit:
     """The fit with the fewest products, no deeper, when the share may grow by ``spare`` in squares.
 
-    Errors of a kind of fit grow alike: the certified one may be larger by as much as the share.
+    Errors of a kind of fit grow about alike: the certified one may be larger by as much as the share, or somewhat less.
     """
     share = place.share(fit)
     if spare <= 0 or share <= 0:
         return fit
     most = hypot(share, spare)
-    error = min(fit.error * most / share, worst / max(place.sensitivity.random, 1e-300))
-    found = cheapest(place.op, place.domain.low, place.domain.high, fit.levels, error)
-    better = found is not None and found.products <= fit.products and place.share(found) <= most
-    return found if found is not None and better else fit
+    for part in (1.0, 0.5, 0.25):
+        error = min(max(part * most / share, 1.0) * fit.error, worst / max(place.sensitivity.random, 1e-300))
+        found = cheapest(place.op, place.domain.low, place.domain.high, fit.levels, error)
+        if found is not None and found.products <= fit.products and place.share(found) <= most:
+            return found
+    return fit

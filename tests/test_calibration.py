@@ -8,19 +8,9 @@ from pathlib import Path
 import pytest
 
 from enclair import calibration
-from enclair.calibration import (
-    Calibration,
-    CalibrationFileError,
-    Measurement,
-    as_json,
-    cache_file,
-    calibrate,
-    fit,
-    load_costs,
-    machine_name,
-    save,
-)
+from enclair.calibration import Calibration, Measurement, as_json, calibrate, fit, save
 from enclair.compiler.planner.ckks_costs import UnitCosts, Work
+from enclair.measured_costs import CalibrationFileError, cache_file, load_costs, machine_name
 from tests.command_line import call
 
 COSTS = UnitCosts(0.25, 5.0, 3.0, 0.5, 2.0)

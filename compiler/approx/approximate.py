@@ -1,9 +1,9 @@
 """From a graph of reals to one of polynomials, within a tolerance on its outputs.
 
-The tolerance is shared among the activations by how far an error in each moves the outputs (``sensitivity``), with the
-fewest levels and then the fewest products (``budget``). Errors of single activations are certified. Their sum at the
-outputs is measured on the calibration data: the bound is the largest gap there, doubled; shares shrink until it is
-within the tolerance, and grow while it is far within.
+The tolerance is shared among the activations by how far their errors are expected to move the outputs
+(``sensitivity``), with the fewest levels and then the fewest products (``budget``). Errors of single activations are
+certified. Their sum at the outputs is measured on the calibration data: the bound is the largest gap there, doubled;
+shares shrink until it is within the tolerance, and grow while it is far within.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from enclair.compiler.approx.budget import Place, share_out, smallest_tolerance
+from enclair.compiler.approx.budget import MOST_CERTIFIED, SAFETY, Place, share_out, smallest_tolerance
 from enclair.compiler.approx.certificates import METHOD
 from enclair.compiler.approx.domains import Domain, Seen, domain_of
 from enclair.compiler.approx.fits import Fit
@@ -22,7 +22,7 @@ from enclair.compiler.approx.fitting import check_domain
 from enclair.compiler.approx.functions import facts_of
 from enclair.compiler.approx.ranges import Range, Samples, calibrate
 from enclair.compiler.approx.real_intervals import proven_ranges
-from enclair.compiler.approx.sensitivity import sensitivities
+from enclair.compiler.approx.sensitivity import Sensitivity, sensitivities
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.ops.activations import Softmax
@@ -55,15 +55,13 @@ LOWER = (
 FINISH = (FoldPrescale(), FoldAffine(), FoldConstants())
 ON_CIPHERTEXTS = (Conv, ConvTranspose, MatMul, Mul, Polynomial, *MOVES, *SUMS)
 """What needs no approximation."""
-SAFETY = 2.0
-"""The bound on the outputs is the largest gap on the calibration data times this."""
 FEW_SAMPLES = 4
 """Samples on which candidates are compared. The one that is taken is measured on all; where it fails is added."""
 MOST_ATTEMPTS = 10
 MOST_BUDGET = 4.0
-"""Certified errors may sum up to this many tolerances, as they hardly ever align; the measured gap may not."""
+"""Shares may be predicted to be this many tolerances in all; the measured gap may not."""
 LEAST_STEP = 1.3
-"""Ratio of a sum of errors that fails to one that holds at which the search ends."""
+"""Ratio of a sum of shares that fails to one that holds at which the search ends."""
 MOST_SPREAD = 12.0
 """Rows of a softmax whose sums differ by more than exp(12) have their maxima subtracted."""
 WORTH_A_LEVEL = 2.0
@@ -79,7 +77,7 @@ class Activation:
         fit: method, degree, levels, products and certified error.
         domain: the interval on which the certificate holds, proven or calibrated, and what calibration data reach.
         sensitivity: largest move of an output per unit of error here, measured.
-        share: of the tolerance, sensitivity times certified error.
+        share: of the tolerance, what the fit was expected to add to the bound.
         growth: largest value on 1.5 times the interval, over the largest of the function inside: what a value outside
             of a calibrated interval does. Nobody sees it in full mode.
     """
@@ -254,7 +252,7 @@ def _places(
 
 
 def _place(
-    node: Node, proven: Mapping[str, Range], seen: Mapping[str, Seen], margin: float, moved: Mapping[str, float]
+    node: Node, proven: Mapping[str, Range], seen: Mapping[str, Seen], margin: float, moved: Mapping[str, Sensitivity]
 ) -> Place:
     facts, arg = facts_of(node.op), node.args[0].name
     if facts is None:
@@ -298,12 +296,12 @@ class _Search:
     def _cheapest(self, few: Sequence[int]) -> tuple[Approximated | None, float]:
         """The cheapest whose bound holds on a few samples, or None; and the smallest bound seen.
 
-        Bisects the sum of certified errors, between one that holds and one that does not.
+        Bisects the sum of shares, between one that holds and one that does not.
         """
         best: Approximated | None = None
         budget, holding, failing, smallest = self.tolerance, 0.0, MOST_BUDGET * self.tolerance, np.inf
         for _ in range(MOST_ATTEMPTS):
-            fits = share_out(self.places, budget, 0.0) if self.places else ()
+            fits = self._share_out(budget, 0.0)
             if fits is None and best is None:
                 if failing <= 2 * budget:
                     break
@@ -326,11 +324,14 @@ class _Search:
     def _fewer_products(self, best: Approximated, budget: float, few: Sequence[int]) -> Approximated:
         """At the same levels, with as much of the budget spent on fewer products as holds."""
         for spent in (1.0, 0.5, 0.2) if self.places else ():
-            fits = share_out(self.places, budget, spent)
+            fits = self._share_out(budget, spent)
             found = None if fits is None or _levels(fits) > best.levels else self._approximated(fits, few)
             if found is not None and found.bound <= self.tolerance:
                 return found
         return best
+
+    def _share_out(self, budget: float, spent: float) -> tuple[Fit, ...] | None:
+        return share_out(self.places, budget, MOST_CERTIFIED * self.tolerance, spent) if self.places else ()
 
     def _approximated(self, fits: Sequence[Fit], few: Sequence[int]) -> Approximated:
         """The graph with the fits, and its bound on a few samples."""
@@ -353,8 +354,8 @@ class _Search:
         return largest
 
     def _activation(self, place: Place, fit: Fit, origin: str) -> Activation:
-        share = place.sensitivity * fit.error / self.tolerance
-        return Activation(place.name, fit, place.domain, place.sensitivity, share, fit.growth(), origin)
+        share, sensitivity = place.share(fit) / self.tolerance, place.sensitivity.largest
+        return Activation(place.name, fit, place.domain, sensitivity, share, fit.growth(), origin)
 
     def _unreachable(self, smallest: float) -> str:
         reached, name = smallest_tolerance(self.places)

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from enclair.compiler.approx.functions import facts_of
 from enclair.compiler.approx.ranges import Samples
+from enclair.compiler.approx.series import Reals
 from enclair.compiler.ir.graph import Array, Graph, Node
 from enclair.compiler.ir.reference import run
 
 STEP = 2.0**-16
 """Injected error over the largest value of the activation."""
-RANDOM_SIGNS = 1
+RANDOM_SIGNS = 2
+"""Draws of signs for each sample."""
 MOST_SAMPLES = 3
 
 
-def sensitivities(graph: Graph, names: Iterable[str], samples: Samples) -> dict[str, float]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Sensitivity:
+    """How far an output moves at most per unit of error in one value, on samples, and what is computed from there.
+
+    Args:
+        same: of an error that is the same in all elements.
+        random: of errors of random signs.
+        arguments: what the function that makes the value is given there, all elements in one row.
+    """
+
+    same: float
+    random: float
+    arguments: Reals
+
+    @property
+    def largest(self) -> float:
+        """Of both kinds of errors."""
+        return max(self.same, self.random)
+
+
+def sensitivities(graph: Graph, names: Iterable[str], samples: Samples) -> dict[str, Sensitivity]:
     """For each named value, the largest |change of an output| over the error put into all of its elements.
 
     The error has one sign everywhere, or signs drawn at random; of a function whose error is relative it is
-    relative too. The largest over these and over samples spread evenly counts.
+    relative too. The largest over samples spread evenly counts.
     """
-    wanted = list(names)
-    found = dict.fromkeys(wanted, 0.0)
-    for sample in samples[:: max(1, len(samples) // MOST_SAMPLES)][:MOST_SAMPLES]:
-        values = _all_values(graph, sample)
-        for name in wanted:
-            found[name] = max(found[name], _moved(graph, name, values))
-    return found
+    values = [_all_values(graph, sample) for sample in samples[:: max(1, len(samples) // MOST_SAMPLES)][:MOST_SAMPLES]]
+    return {name: _sensitivity(graph, name, values) for name in names}
+
+
+def _sensitivity(graph: Graph, name: str, samples: Sequence[Mapping[str, Array]]) -> Sensitivity:
+    argument = graph.producers()[name].args[0].name
+    moved = [_moved(graph, name, values) for values in samples]
+    arguments = np.concatenate([np.ravel(values[argument]) for values in samples])
+    return Sensitivity(max(same for same, _ in moved), max(random for _, random in moved), arguments)
 
 
 def _all_values(graph: Graph, sample: Mapping[str, Array]) -> dict[str, Array]:
@@ -42,16 +67,20 @@ def _all_values(graph: Graph, sample: Mapping[str, Array]) -> dict[str, Array]:
     return values
 
 
-def _moved(graph: Graph, name: str, values: Mapping[str, Array]) -> float:
-    """The largest move of an output per unit of error at the value."""
+def _moved(graph: Graph, name: str, values: Mapping[str, Array]) -> tuple[float, float]:
+    """The largest moves of an output per unit of error at the value: of one sign, and of random signs."""
     node = graph.producers()[name]
     facts = facts_of(node.op)
     exact = values[name]
     unit = np.abs(exact) if facts is not None and facts.relative else np.ones_like(exact)
     size = STEP if facts is not None and facts.relative else STEP * max(float(np.abs(exact).max(initial=0)), 1e-9)
-    random = np.random.default_rng(0)
-    patterns = [np.ones_like(exact), *(random.choice([-1.0, 1.0], exact.shape) for _ in range(RANDOM_SIGNS))]
-    return max(_output_move(graph, name, exact + size * unit * signs, values) for signs in patterns) / size
+
+    def move(signs: Array) -> float:
+        return _output_move(graph, name, exact + size * unit * signs, values) / size
+
+    draw = np.random.default_rng(0)
+    signs = [draw.choice([-1.0, 1.0], exact.shape) for _ in range(RANDOM_SIGNS)]
+    return move(np.ones_like(exact)), max(map(move, signs))
 
 
 def _output_move(graph: Graph, name: str, changed: Array, values: Mapping[str, Array]) -> float:

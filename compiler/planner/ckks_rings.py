@@ -19,6 +19,7 @@ from enclair.compiler.passes.pipeline import run_passes
 from enclair.compiler.planner.ckks_choice import TO_PRODUCTS, Candidate, CkksChoice, choose_for
 from enclair.compiler.planner.ckks_costs import UnitCosts, step_costs
 from enclair.compiler.planner.ckks_memory import check_memory, graph_memory
+from enclair.compiler.planner.least_levels import least_levels
 from enclair.compiler.planner.levels import LevelPlan
 
 SMALL_SCALES = (20, 24, 28, 32)
@@ -70,7 +71,7 @@ def choose_ckks_ring(wanted: Wanted) -> RingChoice:
     Raises:
         CompileError: there is none; says why not.
     """
-    search = _Search(wanted)
+    search = _Search(wanted, max(least_levels(wanted.graph), 1))
     best: RingChoice | None = None
     for found in search.choices():
         if best is not None and best.milliseconds <= found.milliseconds:
@@ -89,12 +90,12 @@ class _Search:
 
     Args:
         wanted: what the program is to do.
-        levels: that it takes, as far as is known.
+        levels: that it takes at least, as far as is known.
         refusals: of the rings so far.
     """
 
     wanted: Wanted
-    levels: int = 1
+    levels: int
     refusals: list[str] = field(default_factory=list)
 
     def choices(self) -> Iterator[RingChoice]:

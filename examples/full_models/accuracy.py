@@ -15,7 +15,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in 
 from full_models.activations import ACTIVATIONS
 from full_models.classifiers import LeNet, Lola, Mlp
 from full_models.digits import Digits, load
-from full_models.training import Schedule, accuracy, train
+from full_models.training import SCHEDULES, accuracy, train
 
 NETWORKS = {"mlp": (Mlp, "square"), "lola": (Lola, "square"), "lenet": (LeNet, "square"), "lenet-relu": (LeNet, "relu")}
 
@@ -24,7 +24,7 @@ def measure(name: str, data: tuple[Digits, Digits]) -> dict[str, Any]:
     """Train one, and count."""
     kind, activation = NETWORKS[name]
     start = time.perf_counter()
-    model = train(kind(ACTIVATIONS[activation]), data[0], Schedule())
+    model = train(kind(ACTIVATIONS[activation]), data[0], SCHEDULES[activation])
     return {"network": name, "seconds": time.perf_counter() - start, "accuracy": accuracy(model, data[1])}
 
 

@@ -17,6 +17,7 @@ from enclair.float_model import FloatModel
 from enclair.frontends.model_to_graph import to_graph, to_onnx
 from enclair.frontends.onnx_shapes import inputs_of
 from enclair.frontends.torch_export import forward_names, is_module
+from enclair.measured_costs import load_costs
 from enclair.samples import Declared, Sample, by_name, cut, with_derived
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ def compile(  # noqa: A001 (the verb of the field)
     split = {"activation_bits": activation_bits, "weight_bits": weight_bits, "finishing_sums": finishing_sums}
     full: dict[str, Any] = {"max_ram": max_ram, "max_rotation_keys": max_rotation_keys, "costs": None}
     if mode == "full":
-        from enclair.calibration import load_costs
-
         full["costs"] = load_costs()
         full["max_ram"] = max_ram if max_ram is not None else psutil.virtual_memory().total * 3 // 4
     options = _options(mode, split, full, tolerance=tolerance, margin=margin, input_ranges=input_ranges or {})

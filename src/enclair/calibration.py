@@ -1,4 +1,4 @@
-"""What the server's operations on CKKS ciphertexts cost on this machine: measured once, and kept.
+"""What the server's operations on CKKS ciphertexts cost on this machine: measured once, and kept (``measured_costs``).
 
 A few operations are timed on random residues, under random keys: neither OpenFHE nor a secret is needed. The costs of
 the units of work that the compiler counts are then those that explain the times best.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,26 +20,21 @@ import numpy as np
 from scipy.optimize import nnls
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.ir.errors import EnclairError
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.parameters import INSECURE
 from enclair.compiler.planner.ckks_costs import RingWork, TransformSteps, UnitCosts, Work, ring_work
+from enclair.measured_costs import VERSION, cache_file, machine_name
 from enclair.runtime.backends.ckks.ciphers import Ciphers
 from enclair.runtime.backends.ckks.evaluate import CkksEvaluator
 from enclair.runtime.rns.keys import EvaluationKeys
 
-VERSION = 1
 RINGS = ((8192, 3, 2, 28), (16384, 5, 2, 40), (16384, 7, 4, 28), (32768, 9, 5, 40))
 """Ring dimension, levels, digits, scale_bits."""
 ROOM_BITS = 3
 PLAIN_SCALE = 2.0**28
 LEAST_REPEATS, LEAST_SECONDS = 3, 0.05
 DIAGONALS = 16
-
-
-class CalibrationFileError(EnclairError):
-    """A file of measured costs that is not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +93,6 @@ def _milliseconds(m: Measurement, costs: UnitCosts) -> float:
     return costs.milliseconds(m.work, m.ring_dim)
 
 
-def machine_name() -> str:
-    """The processor and the number of cores: costs are kept for one machine."""
-    return f"{_processor()}, {os.cpu_count()} cores"
-
-
-def cache_file() -> Path:
-    """Where costs are kept: in XDG_CACHE_HOME, or ~/.cache."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    return (Path(given) if given else Path.home() / ".cache") / "enclair" / "costs.json"
-
-
 def save(calibration: Calibration, path: Path | None = None) -> Path:
     """Keep a calibration; returns where."""
     path = path or cache_file()
@@ -121,30 +104,6 @@ def save(calibration: Calibration, path: Path | None = None) -> Path:
 def as_json(calibration: Calibration) -> dict[str, Any]:
     """Plain data."""
     return {"version": VERSION, **asdict(calibration)}
-
-
-def load_costs(path: Path | None = None) -> UnitCosts | None:
-    """The costs that were measured on this machine; None where there are none, or those of another machine.
-
-    Raises:
-        CalibrationFileError: the file is not one of costs.
-    """
-    path = path or cache_file()
-    if not path.exists():
-        return None
-    try:
-        read = json.loads(path.read_text())
-        if read["version"] != VERSION or read["machine"] != machine_name():
-            return None
-        costs = UnitCosts(**{field.name: float(read["costs"][field.name]) for field in fields(UnitCosts)})
-    except (ValueError, KeyError, TypeError) as error:
-        raise CalibrationFileError(
-            f"{path} does not hold measured costs ({type(error).__name__}: {error}): run `enclair calibrate`, or"
-            " remove it"
-        ) from None
-    if not all(np.isfinite(cost) and cost >= 0 for cost in astuple(costs)):
-        raise CalibrationFileError(f"{path} holds costs that are no times, {costs}: run `enclair calibrate`")
-    return costs
 
 
 def _measure_ring(
@@ -231,12 +190,3 @@ class _one_core:  # noqa: N801 - a context manager
 
     def __exit__(self, *_: object) -> None:
         os.sched_setaffinity(0, self._allowed)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -11,10 +11,15 @@ def figures(tmp_path_factory):
     """The same measurements of the interactive programs, which take little."""
     programs = tmp_path_factory.mktemp("programs")
     arguments = ("--mode", "split", "--quick", "--only", "conv1", "--inputs", 2, "--threads", 1, "--programs", programs)
-    done = run("full.py", *arguments, "--json")
+    done = run("full.py", *arguments, "--tolerance", 0.01, "--output", programs / "figures.jsonl", "--json")
     assert done.returncode == 0, done.stderr
-    assert (programs / "conv1-split-quick" / "P.client.enclair").is_file()
-    return json.loads(done.stdout)
+    assert (programs / "conv1-split-0.01-quick" / "P.client.enclair").is_file()
+    assert "conv1: compiled in " in done.stderr
+    assert "  input 2 of 2: server " in done.stderr
+    (kept,) = (programs / "figures.jsonl").read_text().splitlines()
+    figures = json.loads(done.stdout)
+    assert json.loads(kept) == {"mode": "split", "quick": True, **figures["models"][0]}
+    return figures
 
 
 def test_seconds_are_by_part_and_side(figures):
@@ -32,6 +37,7 @@ def test_answers_are_held_against_the_float_model(figures):
     (model,) = figures["models"]
     found = model["runs"]["1"]["precision"]
     assert found["inputs"] == 2
+    assert model["program"]["tolerance"] == 0.01
     assert 0 < found["largest_error"] <= model["program"]["tolerance"]
     assert model["met"] is True
 
@@ -45,11 +51,21 @@ def test_gaps_stand_beside_their_bounds(figures):
 
 def test_compiling_is_measured(figures):
     (model,) = figures["models"]
-    assert model["program"]["compile_seconds"] > 0
-    assert model["program"]["compile_peak_memory"] > 1e8
+    program = model["program"]
+    assert program["compile_peak_memory"] > 1e8
+    assert 0 < sum(program["compile_steps"].values()) <= program["compile_seconds"]
+    assert next(iter(program["compile_steps"])) == "reading the model"
+    assert min(program[name] for name in ("make_seconds", "save_seconds", "compile_core_seconds")) > 0
 
 
 def test_an_unknown_model_is_refused():
     done = run("full.py", "--only", "resnet")
     assert done.returncode == 2
     assert "invalid choice: 'resnet'" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["0", "nan", "small"])
+def test_a_tolerance_is_a_positive_number(text):
+    done = run("full.py", "--tolerance", text)
+    assert done.returncode == 2
+    assert f"argument --tolerance: needs a number above 0, got '{text}'" in done.stderr

@@ -1,15 +1,17 @@
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from measures.full_mode import openfhe_ckks, orion
+from measures.full_mode.cases import Steps
 from measures.full_mode.counts import KINDS, Terms, count_node, count_transform, total
 from measures.full_mode.files import INPUTS, WEIGHTS
 from measures.full_mode.precision import EXACT_BITS, bits, precision
-from measures.full_mode.sessions import on_cores
-from measures.full_mode.tables import show
+from measures.full_mode.sessions import inputs_on, on_cores
+from measures.full_mode.tables import fullest, show, summary
 from tests.benchmarks.orion_script import load_script
 
 from enclair.compiler.ckks_parameters import CkksParameters
@@ -89,6 +91,12 @@ def test_work_is_held_to_cores_and_let_go():
     assert (os.sched_getaffinity(0), dict(os.environ)) == before
 
 
+def test_all_inputs_run_on_the_most_cores_and_enough_for_a_median_on_fewer():
+    assert inputs_on([1, 2, 4], 24) == {1: 7, 2: 7, 4: 24}
+    assert inputs_on([1], 24) == {1: 24}
+    assert inputs_on([1, 2], 3) == {1: 3, 2: 3}
+
+
 PEER = """#!{python}
 import json, sys
 import numpy as np
@@ -161,7 +169,8 @@ MODEL = {
     "name": "tiny", "title": "tiny", "met": True, "runs": {"1": RUN},
     "gaps": [{"name": "poly_vs_float", "max_abs": 1e-4, "bound": {"value": 5e-4, "kind": "calibrated"}}],
     "program": {
-        "compile_seconds": 4.5, "compile_peak_memory": 1e9, "log2_q": 300, "tolerance": 1e-3, "ciphertexts_up": 1,
+        "compile_seconds": 4.5, "compile_steps": {"reading the model": 2.5, "packing": 1.9}, "save_seconds": 0.75,
+        "compile_peak_memory": 1e9, "log2_q": 300, "tolerance": 1e-3, "ciphertexts_up": 1,
         "ciphertexts_down": 2, "total": dict.fromkeys(KINDS, 1234),
         "parameters": {"ring_dim": 16384, "levels": 7, "scale_bits": 35, "digits": 3},
     },
@@ -176,7 +185,7 @@ MODEL = {
 def test_tables_print_every_figure(capsys):
     show({"mode": "full", "quick": False, "threads": [1], "models": [MODEL]})
     printed = " ".join(capsys.readouterr().out.split())
-    assert "tiny │ 4.5 │ 1.00 │ 16384 │ 300 │ 7 │ 35 │ 3 │ 1 │ 2 │ 1.25 │ 5.5 │" in printed
+    assert "tiny │ 4.5 │ 2.5 │ 0.8 │ 1.00 │ 16384 │ 300 │ 7 │ 35 │ 3 │ 1 │ 2 │ 1.25 │ 5.5 │" in printed
     assert "tiny │ 1 │ 0.5 │ 2 │ client.encrypt 0.5, server.evaluate 2 │ 2.75 │ 3.00 │" in printed
     assert "tiny │ 20 │ 7.5 │ 0.0002 │ 0.001 │ yes │ 12.3 │ 13.1 │ 14.9 │ 50.0%, float 75.0% │" in printed
     assert "poly ┃" in printed
@@ -185,6 +194,27 @@ def test_tables_print_every_figure(capsys):
     assert "1,234" in printed
     assert "│ 3.5 │" in printed
     assert "tiny │ 1 │ 2 │ 6.5 │ 14.9 │ 8.6 │ 1234, 1234 │ 21, 59 │ 93.1 │ 11.0 │" in printed
+
+
+def test_precision_is_of_the_run_with_the_most_inputs():
+    few = {**RUN, "precision": {**RUN["precision"], "inputs": 7}}
+    assert fullest({"runs": {"1": few, "2": RUN}}) is RUN
+
+
+def test_a_model_in_a_line():
+    line = "tiny: compiled in 4.5 s; server 2 s on 1; largest error of 20 inputs 0.0002, tolerance 0.001 met"
+    assert summary(MODEL) == line
+    assert summary({**MODEL, "met": False}) == line.replace(" met", " NOT met")
+
+
+def test_steps_end_when_the_next_begins():
+    steps = Steps()
+    steps.begin("one")
+    time.sleep(0.02)
+    steps.begin("two")
+    found = steps.seconds()
+    assert list(found) == ["one", "two"]
+    assert found["one"] >= 0.02 > found["two"] >= 0
 
 
 def test_a_tolerance_that_is_not_met_is_told(capsys):

@@ -24,6 +24,7 @@ from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.text import parse
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
+from enclair.compiler.planner.least_levels import least_levels
 from enclair.compiler.report import inspect
 from enclair.compiler.report.operations import layers, operations
 
@@ -55,6 +56,7 @@ def test_a_program_is_its_polynomials_and_keeps_its_tolerance(graph: Graph, shar
     samples = samples_of(graph)
     assert max(distance(run(program.fixed, x), run(graph, x)) for x in samples) <= program.facts["gap_bound"]["value"]
     assert program.facts["gap_bound"]["value"] + program.facts["noise_bound"]["value"] <= program.facts["tolerance"]
+    assert least_levels(program.fixed) <= program.parameters.levels
     assert all(
         spec.low <= x[spec.name].min() and x[spec.name].max() <= spec.high for spec in program.inputs for x in samples
     )

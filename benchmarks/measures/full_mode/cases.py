@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +19,77 @@ from measures.full_mode.files import CLIENT, FACTS, INPUTS, PROGRAM, WEIGHTS
 from measures.timing import forget_peak, peak_memory, timed
 
 
-def compile_model(folder: Path, name: str, mode: str, quick: bool, inputs: int) -> dict[str, Any]:
-    """Compile the model of this name into a folder."""
-    from full_models.catalogue import MODELS  # noqa: PLC0415 (it needs torch, which runs do without)
+@dataclass(frozen=True)
+class Order:
+    """What to compile: a model by its name, in full or in a quick size, for so many inputs.
 
-    return compile_into(folder, mode, lambda: MODELS[name](quick).first(inputs))
+    ``tolerance`` is the catalogue's where it is None.
+    """
+
+    name: str
+    mode: str
+    quick: bool
+    inputs: int
+    tolerance: float | None = None
+
+
+def compile_model(folder: Path, order: Order) -> dict[str, Any]:
+    """Compile the model that is ordered into a folder."""
+
+    def make() -> Case:
+        from full_models.catalogue import MODELS  # noqa: PLC0415 (it needs torch, which runs do without)
+
+        case = MODELS[order.name](order.quick).first(order.inputs)
+        return case if order.tolerance is None else case.within(order.tolerance)
+
+    return compile_into(folder, order.mode, make)
 
 
 def compile_into(folder: Path, mode: str, make: Callable[[], Case]) -> dict[str, Any]:
-    """Compile, save, and return the facts, which are saved too. What is in the folder already is taken as it is."""
+    """Compile, save, and return the facts, which are saved too. What is in the folder already is taken as it is.
+
+    ``compile_seconds`` are those of ``enclair.compile`` in a new process, from the network in memory to the program in
+    memory; ``compile_steps`` has the parts of it, of which reading the model is torch's export. Making the network
+    before (imports, training if nothing is cached) and saving after are apart.
+    """
     if (folder / FACTS).is_file():
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
         return facts
     folder.mkdir(parents=True, exist_ok=True)
-    case = make()
+    make_seconds, case = timed(make)
     forget_peak()
-    seconds, program = timed(lambda: enclair.compile(case.model, case.samples, mode=mode, **case.options))
-    memory = peak_memory()
-    save(program, case, folder)
-    facts = {**facts_of(program), "tolerance": case.options["tolerance"], "inputs": len(case.inputs)}
-    facts |= {"compile_seconds": seconds, "compile_peak_memory": memory}
+    program, found = compiled(case, mode)
+    save_seconds, _ = timed(lambda: save(program, case, folder))
+    facts = {**facts_of(program), "tolerance": case.options["tolerance"], "inputs": len(case.inputs), **found}
+    facts |= {"make_seconds": make_seconds, "save_seconds": save_seconds}
     (folder / FACTS).write_text(json.dumps(facts))
     return facts
+
+
+def compiled(case: Case, mode: str) -> tuple[enclair.Program, dict[str, Any]]:
+    """The program, and what compiling took."""
+    steps, core_start = Steps(), time.process_time()
+    seconds, program = timed(
+        lambda: enclair.compile(case.model, case.samples, mode=mode, progress=steps.begin, **case.options)
+    )
+    found = {"compile_seconds": seconds, "compile_core_seconds": time.process_time() - core_start}
+    return program, {**found, "compile_steps": steps.seconds(), "compile_peak_memory": peak_memory()}
+
+
+class Steps:
+    """When each step began."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[str, float]] = []
+
+    def begin(self, step: str) -> None:
+        """The one before ends."""
+        self._begun.append((step, time.perf_counter()))
+
+    def seconds(self) -> dict[str, float]:
+        """Of each step, the last of which ends now."""
+        ends = [start for _, start in self._begun[1:]] + [time.perf_counter()]
+        return {step: end - start for (step, start), end in zip(self._begun, ends, strict=True)}
 
 
 def facts_of(program: enclair.Program) -> dict[str, Any]:

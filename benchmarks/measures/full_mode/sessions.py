@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,16 @@ from measures.full_mode.files import INPUTS, PROGRAM
 from measures.full_mode.precision import precision
 from measures.processes import THREAD_VARIABLES, apart
 from measures.timing import median_of, peak_memory, timed
+
+MEDIAN_RUNS = 7
+"""Runs that are enough for a median."""
+KEY_BYTES = 3 << 30
+"""Of rotation keys in use, where they are more: client and server share this machine."""
+
+
+def inputs_on(threads: Sequence[int], count: int) -> dict[int, int]:
+    """Number of cores -> how many inputs run on it: all on the most, enough for a median on fewer."""
+    return {cores: count if cores == max(threads) else min(count, MEDIAN_RUNS) for cores in threads}
 
 
 @contextmanager
@@ -33,26 +44,30 @@ def on_cores(count: int) -> Iterator[None]:
         os.environ.update(environment)
 
 
-def run_on(cores: int, folder: Path, backend: str) -> dict[str, Any]:
-    """Run the program in a folder on so many cores."""
+def run_on(cores: int, folder: Path, backend: str, most: int) -> dict[str, Any]:
+    """Run the program in a folder on so many cores, and on so many of its inputs at most."""
     with on_cores(cores):
-        found: dict[str, Any] = apart(run, folder, backend)
+        found: dict[str, Any] = apart(run, folder, backend, most)
     return found
 
 
-def run(folder: Path, backend: str) -> dict[str, Any]:
+def run(folder: Path, backend: str, most: int) -> dict[str, Any]:
     """Every input once, after the first has warmed up: medians of seconds by part, by the clock and of all cores."""
     program = enclair.load(folder / PROGRAM)
     with np.load(folder / INPUTS) as arrays:
-        case = dict(arrays)
+        case = {name: array[:most] for name, array in arrays.items()}
     spec = program.inputs[0]
     batches = case["inputs"].reshape(-1, *spec.shape)
-    key_seconds, session = timed(lambda: enclair.Session(program, backend))
+    expected = case["expected"].reshape(len(batches), -1, *case["expected"].shape[1:])
+    key_seconds, session = timed(lambda: enclair.Session(program, backend, key_bytes=KEY_BYTES))
     results, core_seconds = [], []
-    for batch in [batches[0], *batches]:
+    for number, batch in enumerate([batches[0], *batches]):
         start = time.process_time()
         results.append(session.run({spec.name: batch}, clip=True))
         core_seconds.append(time.process_time() - start)
+        error = np.abs(results[-1].outputs[program.outputs[0]] - expected[max(number - 1, 0)]).max()
+        told = f"input {number} of {len(batches)}" if number else "warm"
+        print(f"  {told}: server {results[-1].seconds['server']:.3g} s, error {error:.2g}", file=sys.stderr, flush=True)
     outputs = np.concatenate([result.outputs[program.outputs[0]] for result in results[1:]])
     traffic = results[-1].traffic
     return {

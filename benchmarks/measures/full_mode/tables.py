@@ -26,14 +26,35 @@ def show(figures: Mapping[str, Any]) -> None:
         console.print(orion_table(models))
 
 
+def summary(model: Mapping[str, Any]) -> str:
+    """One model's figures in a line."""
+    program, run = model["program"], fullest(model)
+    server = ", ".join(f"{run['seconds']['server']:.3g} s on {cores}" for cores, run in model["runs"].items())
+    found = run["precision"]
+    return (
+        f"{model['name']}: compiled in {program['compile_seconds']:.1f} s; server {server};"
+        f" largest error of {found['inputs']} inputs {found['largest_error']:.2g},"
+        f" tolerance {program['tolerance']:g} {'met' if model['met'] else 'NOT met'}"
+    )
+
+
+def fullest(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run of the most inputs."""
+    run: Mapping[str, Any] = max(model["runs"].values(), key=lambda run: run["precision"]["inputs"])
+    return run
+
+
 def programs_table(models: Rows) -> Table:
     """What compiling took and chose."""
-    columns = ("compile, s", "GB", "N", "log2 Q", "levels", "scale", "digits", "up", "down", "keys, s", "keys, MB")
+    columns = ("compile, s", "export", "save", "GB", "N", "log2 Q", "levels", "scale", "digits", "up", "down")
+    columns += ("keys, s", "keys, MB")
     table = Table("model", *columns, title="Programs: ring, levels, ciphertexts, keys")
     for model in models:
         program, run = model["program"], next(iter(model["runs"].values()))
         parameters = program["parameters"]
-        cells = [f"{program['compile_seconds']:.1f}", f"{program['compile_peak_memory'] / GIGA:.2f}"]
+        reading = next(iter(program["compile_steps"].values()))
+        cells = [f"{each:.1f}" for each in (program["compile_seconds"], reading, program["save_seconds"])]
+        cells += [f"{program['compile_peak_memory'] / GIGA:.2f}"]
         cells += [str(parameters["ring_dim"]), str(program["log2_q"])]
         cells += [str(parameters.get(name, "")) for name in ("levels", "scale_bits", "digits")]
         cells += [str(program["ciphertexts_up"]), str(program["ciphertexts_down"])]
@@ -60,7 +81,7 @@ def precision_table(models: Rows) -> Table:
     columns = ("inputs", "range", "largest error", "tolerance", "met", "bits: worst", "median", "of mean", "accuracy")
     table = Table("model", *columns, title="Answers beside the float model's")
     for model in models:
-        run = next(iter(model["runs"].values()))
+        run = fullest(model)
         found, tolerance = run["precision"], model["program"]["tolerance"]
         cells = [
             str(found["inputs"]),

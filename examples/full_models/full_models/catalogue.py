@@ -19,15 +19,18 @@ from full_models.activations import ACTIVATIONS
 from full_models.case import TOLERANCE, Case
 from full_models.digits import Digits, load
 from full_models.trained import trained
+from full_models.training import SCHEDULES
 
 SAMPLES = 64
 """Digits to calibrate on."""
-BLOCK_KEYS = 16
+BLOCK_KEYS = 32
+BLOCK_TOLERANCE = 1e-2
+"""Of values up to 10: 44 levels, and five digits. For 1e-3 it would be ten digits, and keys four times as large."""
 RELU_TOLERANCE = 0.1
 """Of logits up to 7: 26 levels. For 1e-3 it would be 53, more than a ring without bootstrapping holds."""
 QUICK_BLOCK_TOLERANCE = 0.1
 INPUTS = 24
-"""To run, unless a model's inputs are larger."""
+"""To run."""
 SLICE_TOLERANCE = 1e-3
 """1 HU, in the denoiser's units."""
 QUICK_WIDTHS: dict[type[torch.nn.Module], dict[str, int]] = {
@@ -39,7 +42,7 @@ QUICK_WIDTHS: dict[type[torch.nn.Module], dict[str, int]] = {
 
 def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Case:
     """A classifier of digits, trained, on digits that are held out; quick: few neurons."""
-    model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})))
+    model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})), SCHEDULES[activation])
     train, test = digits()
     options = {"tolerance": RELU_TOLERANCE if activation == "relu" else TOLERANCE}
     return Case(model, train.images[:SAMPLES], test.images[:INPUTS], test.labels[:INPUTS], options)
@@ -67,13 +70,16 @@ def denoiser(size: int, quick: bool) -> Case:
 
 
 def slices(size: int) -> NDArray[np.float32]:
-    """The low-dose slice that comes with pydicom where it has this size, in eight orientations; otherwise phantoms."""
-    draw = np.random.default_rng(1)
-    if size != ct_job.load(None, Scan(), 0).image.shape[0]:
-        return np.concatenate([to_input(noisy_phantom(draw, size, size)) for _ in range(8)])
-    found = [ct_job.load(None, Scan(), seed).image for seed in range(2)]
-    turned = [np.rot90(image, turns)[::step] for image in found for turns in range(4) for step in (1, -1)]
-    return np.concatenate([to_input(image) for image in turned])
+    """Three images in eight orientations: low doses of the slice that comes with pydicom where it has this size,
+    otherwise phantoms.
+    """
+    seeds, draw = range(INPUTS // 8), np.random.default_rng(1)
+    if size == ct_job.load(None, Scan(), 0).image.shape[0]:
+        found = [to_input(ct_job.load(None, Scan(), seed).image) for seed in seeds]
+    else:
+        found = [to_input(noisy_phantom(draw, size, size)) for _ in seeds]
+    turned = [np.rot90(image, turns, (2, 3))[:, :, ::step] for image in found for turns in range(4) for step in (1, -1)]
+    return np.ascontiguousarray(np.concatenate(turned))
 
 
 def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case:
@@ -83,14 +89,16 @@ def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case
 
 
 def block(name: str, count: int, quick: bool) -> Case:
-    """One block on the first ``count`` tokens of photographs: at its ring dimension a rotation key has 200 MB.
+    """One block on the first ``count`` tokens of photographs: at its ring dimension a rotation key has 140 MB.
 
     Quick: on normal tokens of 24 features.
     """
     draw = np.random.default_rng(0).normal(size=(2 * INPUTS, count, 24)).astype(np.float32)
     found = draw if quick else photographs(name, quick)[:, :count]
     options = (
-        {"tolerance": QUICK_BLOCK_TOLERANCE} if quick else {"tolerance": TOLERANCE, "max_rotation_keys": BLOCK_KEYS}
+        {"tolerance": QUICK_BLOCK_TOLERANCE}
+        if quick
+        else {"tolerance": BLOCK_TOLERANCE, "max_rotation_keys": BLOCK_KEYS}
     )
     return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)
 

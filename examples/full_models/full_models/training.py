@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ class Schedule:
     """``epochs`` of batches in random order; the rate falls from ``rate`` to nothing. ``decay`` is of the weights.
 
     ``smoothing`` of the labels keeps the logits small: what counts under encryption is the error beside their range.
+    ``penalty`` is the weight of what ReLUs are given beyond ``reach``: their polynomials' errors grow with the range.
     """
 
     epochs: int = 12
@@ -27,6 +29,12 @@ class Schedule:
     decay: float = 1e-2
     smoothing: float = 0.1
     seed: int = 0
+    penalty: float = 0.0
+    reach: float = 3.0
+
+
+SCHEDULES = {"square": Schedule(), "relu": Schedule(penalty=1.0)}
+"""By the name of the activation."""
 
 
 def train(model: nn.Module, digits: Digits, schedule: Schedule) -> nn.Module:
@@ -47,13 +55,35 @@ def _train(model: nn.Module, digits: Digits, schedule: Schedule) -> nn.Module:
     optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.rate, weight_decay=schedule.decay)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     model.train()
-    for images, labels in _batches(digits, schedule):
-        optimiser.zero_grad()
-        cross_entropy(model(images), labels, label_smoothing=schedule.smoothing).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        cosine.step()
+    with _rectified(model) as given:
+        for images, labels in _batches(digits, schedule):
+            given.clear()
+            optimiser.zero_grad()
+            loss = cross_entropy(model(images), labels, label_smoothing=schedule.smoothing)
+            (loss + schedule.penalty * sum(_excess(x, schedule.reach) for x in given)).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            cosine.step()
     return model.eval()
+
+
+@contextmanager
+def _rectified(model: nn.Module) -> Iterator[list[Tensor]]:
+    """A list to which every ReLU adds what it is given."""
+    given: list[Tensor] = []
+    relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
+    hooks = [relu.register_forward_pre_hook(lambda _, args: given.append(args[0])) for relu in relus]
+    try:
+        yield given
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _excess(x: Tensor, reach: float) -> Tensor:
+    """Mean square of what is beyond, over the reach; the largest element counts as much again."""
+    share = torch.relu(x.abs() - reach) / reach
+    return (share**2).mean() + share.max() ** 2
 
 
 def _draw(module: Any) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from full_models import digits
 from full_models.activations import ACTIVATIONS
 from full_models.classifiers import LeNet, Lola, Mlp
 from full_models.trained import fingerprint, trained
-from full_models.training import Schedule, accuracy, train
+from full_models.training import SCHEDULES, Schedule, accuracy, train
 
 pytestmark = pytest.mark.torch
 
@@ -68,6 +70,17 @@ def test_training_repeats_and_learns(data):
     assert accuracy(one, data[1]) > 0.8
 
 
+def test_a_penalty_keeps_what_relus_are_given_in_reach(data):
+    reached = []
+    for penalty in (0.0, 10.0):
+        model = train(Lola(ACTIVATIONS["relu"], width=16), data[0], replace(SHORT, penalty=penalty, reach=1.5))
+        given = []
+        model.act2.register_forward_pre_hook(lambda _, args, given=given: given.append(args[0]))
+        accuracy(model, data[1])
+        reached.append(float(given[0].abs().max()))
+    assert reached[1] < 0.7 * reached[0]
+
+
 def test_training_leaves_the_threads_as_they_were(data):
     threads = torch.get_num_threads()
     train(Mlp(width=4), data[0], Schedule(epochs=1))
@@ -93,4 +106,4 @@ def test_another_network_or_schedule_is_another_file():
     ("kind", "activation"), [(Mlp, "square"), (Lola, "square"), (LeNet, "square"), (LeNet, "relu")]
 )
 def test_digits_that_are_held_out_are_classified(kind, activation, data):
-    assert accuracy(trained(kind(ACTIVATIONS[activation])), data[1]) > 0.97
+    assert accuracy(trained(kind(ACTIVATIONS[activation]), SCHEDULES[activation]), data[1]) > 0.97

@@ -58,7 +58,7 @@ def test_an_unknown_model_is_refused():
 def test_accuracy_is_of_digits_held_out(monkeypatch, capsys):
     script = load_script("accuracy")
     monkeypatch.setattr(script, "NETWORKS", {"mlp": script.NETWORKS["mlp"]})
-    monkeypatch.setattr(script, "Schedule", lambda: script_schedule(epochs=3))
+    monkeypatch.setattr(script, "SCHEDULES", {"square": script_schedule(epochs=3)})
     monkeypatch.setattr("sys.argv", ["accuracy.py", "--json"])
     script.main()
     (row,) = json.loads(capsys.readouterr().out)

@@ -95,11 +95,8 @@ def block(name: str, count: int, quick: bool) -> Case:
     """
     draw = np.random.default_rng(0).normal(size=(2 * INPUTS, count, 24)).astype(np.float32)
     found = draw if quick else photographs(name, quick)[:, :count]
-    options = (
-        {"tolerance": QUICK_BLOCK_TOLERANCE}
-        if quick
-        else {"tolerance": BLOCK_TOLERANCE, "max_rotation_keys": BLOCK_KEYS}
-    )
+    full = {"tolerance": BLOCK_TOLERANCE, "max_rotation_keys": BLOCK_KEYS}
+    options = {"tolerance": QUICK_BLOCK_TOLERANCE} if quick else full
     return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)
 
 

@@ -22,8 +22,10 @@ from enclair.compiler.ckks_parameters import CkksParameters, is_even_cut
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.input_ranges import input_limits, with_declared
 from enclair.compiler.ir.graph import Array, Graph
+from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.ops.ckks import UnpackReals
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.slot_layouts import Rotated
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.options import FullOptions, check_full_options
 from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, pack
@@ -122,11 +124,16 @@ def _cheapest(
             if best is not None and best.choice.cost.total <= candidate.choice.cost.total:
                 break
             best = candidate
-            if all(layout.count == 1 for layout in candidate.packed.layouts.values()):
+            if all(_fits_one(layout) for layout in candidate.packed.layouts.values()):
                 break
     if best is None:
         raise CompileError(_refused(levels, refusals))
     return best
+
+
+def _fits_one(layout: Layout) -> bool:
+    """Whether a value fits one ciphertext, whatever copies of it the client rotates."""
+    return (layout.base if isinstance(layout, Rotated) else layout).count == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from enclair.compiler.ckks_parameters import (
     MAX_PRIME_BITS,
     MIN_SCALE_BITS,
     CkksParameters,
-    is_even_cut,
+    fitting_parameters,
 )
 from enclair.compiler.errors import CompileError
 from enclair.compiler.ir.graph import Graph
@@ -40,6 +40,8 @@ PREDICTED_INPUTS = 2
 WIDE_SCALE = 40
 FREE = 1.05
 """A wider scale may cost so much more."""
+NEARLY = 1.03
+"""Fewer digits may cost so much more: clients send smaller keys then."""
 MOST_NOISE = 2.0**-6
 """Absolute: OpenFHE refuses to decrypt what is noisier than 2^-5, whatever the size of the values."""
 DIVIDED_BITS, DIVIDED_STEP = 38, 3
@@ -275,7 +277,7 @@ def _cheapest(
     *,
     divide: bool = False,
 ) -> CkksParameters:
-    """The number of digits with which the graph costs least.
+    """The fewest digits, and so the smallest keys, with which the graph costs nearly least.
 
     Raises:
         CompileError: with no number of digits the parameters are secure.
@@ -287,28 +289,18 @@ def _cheapest(
             f" last prime of {bits[1][-1]}: ask for a larger tolerance, or use polynomials of lower degree"
         )
     shape = run_passes(packed, leveling(fitting[0], divide=divide), dumped=False)
-    return min(fitting, key=lambda parameters: graph_cost(shape, parameters, costs).total)
+    totals = [graph_cost(shape, parameters, costs).total for parameters in fitting]
+    return next(each for each, total in zip(fitting, totals, strict=True) if total <= NEARLY * min(totals))
 
 
 def _fitting(ring_dim: int, levels: int, bits: Bits, security: str) -> list[CkksParameters]:
     """With the largest first prime for which there are any."""
     scale_bits, firsts = bits
     for first_bits in firsts:
-        found = list(_with_digits(ring_dim, levels, scale_bits, first_bits, security))
+        found = list(fitting_parameters(ring_dim, levels, scale_bits, first_bits, security))
         if found:
             return found
     return []
-
-
-def _with_digits(
-    ring_dim: int, levels: int, scale_bits: int, first_bits: int, security: str
-) -> Iterator[CkksParameters]:
-    for digits in range(1, levels + 2):
-        if is_even_cut(levels + 1, digits):
-            try:
-                yield CkksParameters(ring_dim, levels, scale_bits, first_bits, digits, security)
-            except ParameterError:
-                continue
 
 
 def _predicted(

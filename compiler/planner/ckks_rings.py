@@ -9,7 +9,9 @@ from enclair.compiler.approx.ranges import Samples
 from enclair.compiler.ckks_parameters import fitting_parameters
 from enclair.compiler.errors import CompileError, PackingError
 from enclair.compiler.ir.graph import Graph
+from enclair.compiler.ir.layouts import Layout
 from enclair.compiler.ir.reference import run
+from enclair.compiler.ir.slot_layouts import Rotated
 from enclair.compiler.options import FullOptions
 from enclair.compiler.packing.slotted.pack import Packed, PackingOptions, pack, with_rotation_keys
 from enclair.compiler.packing.slotted.rotation_costs import REFERENCE_LIMBS, REFERENCE_RING, RotationCosts
@@ -61,7 +63,7 @@ class RingChoice:
     @property
     def has_room(self) -> bool:
         """Whether no value fills more than one ciphertext: a larger ring then saves nothing."""
-        return all(layout.count == 1 for layout in self.packed.layouts.values())
+        return all(_fits_one(layout) for layout in self.packed.layouts.values())
 
 
 def choose_ckks_ring(wanted: Wanted) -> RingChoice:
@@ -168,6 +170,11 @@ class _Trial:
         given = [run(packed.prologue, sample) for sample in wanted.samples[:PREDICTED_ON]]
         candidate = Candidate(packed.server, given, packed.client)
         return choose_for(candidate, wanted.tolerance, self.costs, wanted.options.margin, wanted.reach)
+
+
+def _fits_one(layout: Layout) -> bool:
+    """Whether a value fits one ciphertext, whatever copies of it the client rotates."""
+    return (layout.base if isinstance(layout, Rotated) else layout).count == 1
 
 
 def rotation_costs(costs: UnitCosts) -> RotationCosts:

@@ -70,7 +70,7 @@ def compiled(case: Case, mode: str) -> tuple[enclair.Program, dict[str, Any]]:
     """The program, and what compiling took."""
     steps, core_start = Steps(), time.process_time()
     seconds, program = timed(
-        lambda: enclair.compile(case.model, case.samples, mode=mode, progress=steps.begin, **case.options)
+        lambda: enclair.compile(case.model, case.samples, progress=steps.begin, **case.options_in(mode))
     )
     found = {"compile_seconds": seconds, "compile_core_seconds": time.process_time() - core_start}
     return program, {**found, "compile_steps": steps.seconds(), "compile_peak_memory": peak_memory()}

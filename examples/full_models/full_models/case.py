@@ -12,6 +12,8 @@ from example_tools.encrypted import Job
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-3
+FULL_ALONE = ("max_rotation_keys",)
+"""Options that split mode does not take."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,15 @@ class Case:
         """The same with another tolerance."""
         return replace(self, options={**self.options, "tolerance": tolerance})
 
+    def options_in(self, mode: str) -> dict[str, Any]:
+        """The arguments of ``enclair.compile`` in a mode; full mode's own are left out in the other."""
+        others = () if mode == "full" else FULL_ALONE
+        return {"mode": mode, **{name: value for name, value in self.options.items() if name not in others}}
+
     def job(self, mode: str) -> Job:
         """To compile in a mode and to run; the input has the name that ``forward`` gives its first argument."""
         name = next(iter(inspect.signature(self.model.forward).parameters))
-        return Job(self.model, {name: self.samples}, {name: self.inputs}, {"mode": mode, **self.options})
+        return Job(self.model, {name: self.samples}, {name: self.inputs}, self.options_in(mode))
 
 
 def right(outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,11 @@ from full_models.training import SCHEDULES
 
 SAMPLES = 64
 """Digits to calibrate on."""
-BLOCK_KEYS = 32
+DEEP_KEYS = 32
+"""Rotation keys of models of some 45 levels, at whose ring dimension one has 140 MB and more."""
 BLOCK_TOLERANCE = 1e-2
 """Of values up to 10: 44 levels, and five digits. For 1e-3 it would be ten digits, and keys four times as large."""
-RELU_TOLERANCE = 0.1
-"""Of logits up to 7: 26 levels. For 1e-3 it would be 53, more than a ring without bootstrapping holds."""
-QUICK_BLOCK_TOLERANCE = 0.1
+QUICK_DEEP_TOLERANCE = 0.1
 INPUTS = 24
 """To run."""
 SLICE_TOLERANCE = 1e-3
@@ -44,8 +44,13 @@ def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Cas
     """A classifier of digits, trained, on digits that are held out; quick: few neurons."""
     model = trained(kind(ACTIVATIONS[activation], **(QUICK_WIDTHS[kind] if quick else {})), SCHEDULES[activation])
     train, test = digits()
-    options = {"tolerance": RELU_TOLERANCE if activation == "relu" else TOLERANCE}
+    options = deep(quick) if activation == "relu" else {"tolerance": TOLERANCE}
     return Case(model, train.images[:SAMPLES], test.images[:INPUTS], test.labels[:INPUTS], options)
+
+
+def deep(quick: bool, tolerance: float = TOLERANCE) -> dict[str, Any]:
+    """Options of a model that takes many levels; quick: fewer of them."""
+    return {"tolerance": QUICK_DEEP_TOLERANCE} if quick else {"tolerance": tolerance, "max_rotation_keys": DEEP_KEYS}
 
 
 @cache
@@ -89,14 +94,10 @@ def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case
 
 
 def block(name: str, count: int, quick: bool) -> Case:
-    """One block on the first ``count`` tokens of photographs: at its ring dimension a rotation key has 140 MB.
-
-    Quick: on normal tokens of 24 features.
-    """
+    """One block on the first ``count`` tokens of photographs; quick: on normal tokens of 24 features."""
     draw = np.random.default_rng(0).normal(size=(2 * INPUTS, count, 24)).astype(np.float32)
     found = draw if quick else photographs(name, quick)[:, :count]
-    full = {"tolerance": BLOCK_TOLERANCE, "max_rotation_keys": BLOCK_KEYS}
-    options = {"tolerance": QUICK_BLOCK_TOLERANCE} if quick else full
+    options = deep(quick, BLOCK_TOLERANCE)
     return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)
 
 

@@ -17,7 +17,7 @@ from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.parameters import ParameterError
-from enclair.compiler.planner.ckks_choice import FREE, WIDE_SCALE, Candidate, CkksChoice, choose_for
+from enclair.compiler.planner.ckks_choice import FREE, NEARLY, WIDE_SCALE, Candidate, CkksChoice, choose_for
 from enclair.compiler.planner.ckks_costs import UnitCosts, graph_cost
 
 SQUARE = EvaluatePolynomial((0.5, 0.0, 0.5), -1.0, 1.0)
@@ -75,15 +75,17 @@ def test_every_value_fits_its_modulus_with_room() -> None:
     assert room > small.first_bits - small.scale_bits
 
 
-def test_the_cheapest_digits_are_chosen() -> None:
+def test_the_fewest_digits_that_are_nearly_cheapest_are_chosen() -> None:
     costs = UnitCosts()
     choice = choose_for(network(16384, 4), 1e-4, costs, 0.25)
-    others = []
+    totals = {}
     for digits in range(1, choice.parameters.levels + 2):
         with suppress(ParameterError):
-            others.append(graph_cost(choice.graph, replace(choice.parameters, digits=digits), costs).total)
-    assert len(others) > 1
-    assert choice.cost.total == min(others)
+            totals[digits] = graph_cost(choice.graph, replace(choice.parameters, digits=digits), costs).total
+    assert len(totals) > 1
+    assert choice.parameters.digits == min(
+        digits for digits in totals if totals[digits] <= NEARLY * min(totals.values())
+    )
 
 
 def convolutions(channels: int) -> Candidate:

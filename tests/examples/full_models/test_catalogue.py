@@ -10,7 +10,7 @@ pytestmark = pytest.mark.torch
 
 
 DEEP = ("lenet-relu", "block")
-"""They take too many levels for 1e-3 in the quick size."""
+"""They take many levels for 1e-3: the quick size asks for less."""
 
 
 def test_every_model_has_a_title():
@@ -59,6 +59,12 @@ def test_a_job_names_the_input_as_the_model_does():
 
 def test_a_job_of_a_model_whose_forward_has_options():
     assert list(MODELS["block"](True).job("full").inputs) == ["x"]
+
+
+def test_rotation_keys_are_full_modes_own():
+    case = Case(None, np.zeros((3, 2), np.float32), np.ones((1, 2), np.float32), None, {"max_rotation_keys": 4})
+    assert case.within(0.5).options_in("full") == {"mode": "full", "tolerance": 0.5, "max_rotation_keys": 4}
+    assert case.within(0.5).options_in("split") == {"mode": "split", "tolerance": 0.5}
 
 
 def test_what_is_classified_right():

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.torch
 
 ENCRYPTED = ("mlp", "conv1", "head")
 DEEP = ("lenet-relu", "block")
-"""Some 30 levels even in the quick size: rings of 32768 and more, a minute or more to compile."""
-LARGE_INPUTS = {"denoiser128": 2, "denoiser256": 1, "block": 4}
+"""20 levels and more even in the quick size: rings of 32768 and more, a minute or more to compile."""
+LARGE_INPUTS = {"denoiser128": 2, "denoiser256": 1, "block": 4, "lenet-relu": 4}
 
 
 @cache

@@ -95,7 +95,7 @@ def head(name: str, make: Callable[[int], torch.nn.Module], quick: bool) -> Case
 
 def block(name: str, count: int, quick: bool) -> Case:
     """One block on the first ``count`` tokens of photographs; quick: on normal tokens of 24 features."""
-    draw = np.random.default_rng(0).normal(size=(2 * INPUTS, count, 24)).astype(np.float32)
+    draw = np.random.default_rng(0).normal(size=(10 * INPUTS, count, 24)).astype(np.float32)
     found = draw if quick else photographs(name, quick)[:, :count]
     options = deep(quick, BLOCK_TOLERANCE)
     return Case(transformers.block(found.shape[-1], 3), found[INPUTS:], found[:INPUTS], None, options)

@@ -12,7 +12,7 @@ from example_tools.encrypted import Job
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-3
-FULL_ALONE = ("max_rotation_keys",)
+FULL_ALONE = ("max_rotation_keys", "max_ram")
 """Options that split mode does not take."""
 
 

@@ -26,6 +26,8 @@ SAMPLES = 64
 """Digits to calibrate on."""
 DEEP_KEYS = 32
 """Rotation keys of models of some 45 levels, at whose ring dimension one has 140 MB and more."""
+DEEP_RAM = 20 * 10**9
+"""Of a machine of 24 GB: their keys take most of it."""
 BLOCK_TOLERANCE = 1e-2
 """Of values up to 10: 44 levels, and five digits. For 1e-3 it would be ten digits, and keys four times as large."""
 QUICK_DEEP_TOLERANCE = 0.1
@@ -50,7 +52,9 @@ def classifier(kind: type[torch.nn.Module], activation: str, quick: bool) -> Cas
 
 def deep(quick: bool, tolerance: float = TOLERANCE) -> dict[str, Any]:
     """Options of a model that takes many levels; quick: fewer of them."""
-    return {"tolerance": QUICK_DEEP_TOLERANCE} if quick else {"tolerance": tolerance, "max_rotation_keys": DEEP_KEYS}
+    if quick:
+        return {"tolerance": QUICK_DEEP_TOLERANCE}
+    return {"tolerance": tolerance, "max_rotation_keys": DEEP_KEYS, "max_ram": DEEP_RAM}
 
 
 @cache

@@ -24,6 +24,8 @@ from enclair.runtime.errors import DecryptionFailed, WrongAnswerError
 from enclair.runtime.limbs.compiled import Floats
 from enclair.runtime.rns.wire import write_ciphertexts
 
+KEPT_KEYS = 0
+"""Bytes: each rotation key answers once."""
 TOLERANCE = 64
 """Slots of a sum of n terms may be off by so many times N sqrt(n), before they are divided by the scale."""
 
@@ -37,7 +39,7 @@ def prove_keys(keys: CkksKeyHolder) -> None:
     prove_secret(keys)
     if not keys.needs.count:
         return
-    evaluator = AnsweringEvaluator(keys.parameters, keys.needs, keys.public_key())
+    evaluator = AnsweringEvaluator(keys.parameters, keys.needs, keys.public_key(), key_bytes=KEPT_KEYS)
     if keys.needs.rotations:
         _prove_rotations(keys, evaluator)
     if keys.needs.relinearise:

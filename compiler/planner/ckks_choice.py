@@ -122,7 +122,8 @@ def choose_for(
     packed = run_passes(candidate.graph, TO_PRODUCTS)
     levels = max(LevelPlan(packed).depth, 1)
     tolerance = min(tolerance, MOST_NOISE)
-    reaches = sorted({max(share, margin) for share in (margin, min(reach or 0.0, LEAST_REACH), reach or 0.0)})
+    reach = max(reach or 0.0, margin)
+    reaches = (reach, max(min(reach, LEAST_REACH), margin), margin)
     scale_bits, rooms = _bits(candidate, packed, levels, tolerance, reaches)
     for bits in _larger(candidate.ring_dim, levels, scale_bits, rooms):
         parameters = _cheapest(candidate, packed, levels, bits, costs, security)
@@ -216,14 +217,14 @@ def _bits(
     candidate: Candidate, packed: Graph, levels: int, tolerance: float, reaches: Sequence[float]
 ) -> tuple[int, tuple[int, ...]]:
     """scale_bits by the noise at a reference scale; by how many bits the first prime should exceed them for the largest
-    values, by the share that these may be larger, most first.
+    values, one for each of the shares that these may be larger.
 
     Args:
         candidate: the graph and samples.
         packed: the graph of products.
         levels: of it.
         tolerance: for the noise.
-        reaches: by what shares values may be larger than on the samples, the smallest first: it is needed.
+        reaches: by what shares values may be larger than on the samples, the largest first; the last is needed.
 
     Raises:
         CompileError: more than primes can have.
@@ -235,14 +236,14 @@ def _bits(
     if scale_bits >= MAX_PRIME_BITS:
         raise _too_fine(candidate, tolerance)
     own = max(_room_bits(candidate, leveled, reference), -MAX_PRIME_BITS)
-    rooms = sorted({max(ceil(own + log2(1 + reach) + ROOM_BITS), 0) for reach in reaches})
-    if scale_bits + rooms[0] > MAX_PRIME_BITS:
+    rooms = tuple(max(ceil(own + log2(1 + reach) + ROOM_BITS), 0) for reach in reaches)
+    if scale_bits + rooms[-1] > MAX_PRIME_BITS:
         raise CompileError(
-            f"at ring dimension {candidate.ring_dim} the last prime would need {scale_bits + rooms[0]} bits,"
-            f" {scale_bits} for the tolerance of {tolerance:.3g} and {rooms[0]} for values up to 2^{rooms[0] - 1}; it"
+            f"at ring dimension {candidate.ring_dim} the last prime would need {scale_bits + rooms[-1]} bits,"
+            f" {scale_bits} for the tolerance of {tolerance:.3g} and {rooms[-1]} for values up to 2^{rooms[-1] - 1}; it"
             f" can have {MAX_PRIME_BITS}: ask for a larger tolerance, or scale the outputs down"
         )
-    return scale_bits, tuple(reversed(rooms))
+    return scale_bits, rooms
 
 
 def _room_bits(candidate: Candidate, leveled: Graph, reference: CkksParameters) -> float:

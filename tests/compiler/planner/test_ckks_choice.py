@@ -108,6 +108,16 @@ def test_many_channels_have_weights_apart_where_the_tolerance_allows_it(monkeypa
     assert coarse.cost.total < together.cost.total
 
 
+def test_weights_apart_leave_the_room_that_outputs_are_proven_to_take() -> None:
+    """With room for the margin alone, 50 bits for the first prime, a scale of 47 bits could be divided."""
+    wide = convolutions(8)
+    candidate = replace(wide, inputs=[{name: 0.7 * values for name, values in wide.inputs[0].items()}])
+    choice = choose_for(candidate, 2.0**-16, UnitCosts(), margin=0.25, reach=1.0)
+    for value in choice.graph.outputs:
+        largest = choice.prediction.values[value.name].magnitude
+        assert 2 * largest * (ckks(value).scale or 0.0) * (1 + 1.0) < choice.parameters.primes[0]
+
+
 def test_few_channels_have_weights_and_vectors_together() -> None:
     assert not has_divided(choose(convolutions(1), 1e-2))
 

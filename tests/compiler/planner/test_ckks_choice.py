@@ -17,7 +17,8 @@ from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.parameters import ParameterError
-from enclair.compiler.planner.ckks_choice import FREE, NEARLY, WIDE_SCALE, Candidate, CkksChoice, choose_for
+from enclair.compiler.planner.ckks_candidates import Candidate
+from enclair.compiler.planner.ckks_choice import FREE, NEARLY, WIDE_SCALE, CkksChoice, Demands, choose_for
 from enclair.compiler.planner.ckks_costs import UnitCosts, graph_cost
 
 SQUARE = EvaluatePolynomial((0.5, 0.0, 0.5), -1.0, 1.0)
@@ -34,7 +35,7 @@ def network(ring_dim: int, layers: int = 2, size: float = 1.0) -> Candidate:
 
 
 def choose(candidate: Candidate, tolerance: float) -> CkksChoice:
-    return choose_for(candidate, tolerance, UnitCosts(), 0.25)
+    return choose_for(candidate, Demands(tolerance, 0.25), UnitCosts())
 
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
@@ -77,7 +78,7 @@ def test_every_value_fits_its_modulus_with_room() -> None:
 
 def test_the_fewest_digits_that_are_nearly_cheapest_are_chosen() -> None:
     costs = UnitCosts()
-    choice = choose_for(network(16384, 4), 1e-4, costs, 0.25)
+    choice = choose_for(network(16384, 4), Demands(1e-4, 0.25), costs)
     totals = {}
     for digits in range(1, choice.parameters.levels + 2):
         with suppress(ParameterError):
@@ -102,7 +103,7 @@ def test_many_channels_have_weights_apart_where_the_tolerance_allows_it(monkeypa
     assert (has_divided(coarse), has_divided(fine)) == (True, False)
     assert coarse.error_bound <= 1e-2
     verify(coarse.graph, Stage.LEVELED)
-    monkeypatch.setattr("enclair.compiler.planner.ckks_choice._divided", lambda *_: None)
+    monkeypatch.setattr("enclair.compiler.planner.ckks_choice._Chooser._divided", lambda *_: None)
     together = choose(candidate, 1e-2)
     assert not has_divided(together)
     assert coarse.cost.total < together.cost.total
@@ -112,7 +113,7 @@ def test_weights_apart_leave_the_room_that_outputs_are_proven_to_take() -> None:
     """With room for the margin alone, 50 bits for the first prime, a scale of 47 bits could be divided."""
     wide = convolutions(8)
     candidate = replace(wide, inputs=[{name: 0.7 * values for name, values in wide.inputs[0].items()}])
-    choice = choose_for(candidate, 2.0**-16, UnitCosts(), margin=0.25, reach=1.0)
+    choice = choose_for(candidate, Demands(2.0**-16, margin=0.25, reach=1.0), UnitCosts())
     for value in choice.graph.outputs:
         largest = choice.prediction.values[value.name].magnitude
         assert 2 * largest * (ckks(value).scale or 0.0) * (1 + 1.0) < choice.parameters.primes[0]

@@ -69,13 +69,20 @@ class Candidate:
         return run_passes(self.products, leveling(parameters, divide=divide), dumped=dumped)
 
     def predicted(
-        self, leveled: Graph, parameters: CkksParameters, inputs: int = PREDICTED_INPUTS
+        self, leveled: Graph, parameters: CkksParameters, inputs: int = PREDICTED_INPUTS, limit: float = inf
     ) -> tuple[Prediction, float]:
-        """On the first sample, and the largest bound of the error on the client's outputs for the first few."""
+        """On the first sample, and the largest bound of the error on the client's outputs for the first few; those
+        after one with a bound above the limit are left out.
+        """
         model, client = noise_model(parameters), self.client
-        predictions = [predict(leveled, sample, model, SAMPLES) for sample in self.inputs[:inputs]]
-        bounds = [found.bound if client is None else found.bound_after(client) for found in predictions]
-        return predictions[0], max(bounds)
+        predictions, worst = [], 0.0
+        for sample in self.inputs[:inputs]:
+            predictions.append(predict(leveled, sample, model, SAMPLES))
+            found = predictions[-1]
+            worst = max(worst, found.bound if client is None else found.bound_after(client))
+            if worst > limit:
+                break
+        return predictions[0], worst
 
     def room_bits(self, leveled: Graph, reference: CkksParameters) -> float:
         """log2 of twice the largest value at level 0; values of higher levels count as so much less as they have room.

@@ -30,7 +30,7 @@ from enclair.compiler.ir.ops.ckks import (
 )
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.weight_columns import WeightMatrix, weight_matrices
-from enclair.compiler.planner.ckks_plaintexts import plaintexts_of
+from enclair.compiler.planner.ckks_plaintexts import Plaintexts, plaintexts_of
 
 SUMS = (AddCiphers, SubtractCiphers, ConcatCiphers, SelectCiphers, DropToLevel)
 """Ops that take ciphertexts modulo Q P as they are, when all are."""
@@ -259,15 +259,34 @@ def count_divided(matrices: list[WeightMatrix]) -> tuple[int, int]:
     return sum(columns), sum(m.filled_rows * count for m, count in zip(matrices, columns, strict=True))
 
 
-def graph_work(graph: Graph, ring: RingWork) -> dict[str, Work]:
+@dataclass(frozen=True, slots=True)
+class TransformCounts:
+    """What a linear transform takes, whatever the parameters."""
+
+    steps: TransformSteps
+    plaintexts: Plaintexts
+
+
+Counts = Mapping[str, TransformCounts]
+"""Of the linear transforms of a graph, by the names of their results."""
+
+
+def count_transforms(graph: Graph) -> Counts:
+    """Counts to price a graph with; most of the time that takes."""
+    nodes = (node for node in graph.nodes if isinstance(node.op, LinearTransform))
+    return {node.out.name: TransformCounts(transform_steps(graph, node), plaintexts_of(graph, node)) for node in nodes}
+
+
+def graph_work(graph: Graph, ring: RingWork, counts: Counts | None = None) -> dict[str, Work]:
     """The work of each node of a LEVELED graph, by the name of its result."""
+    counts = count_transforms(graph) if counts is None else counts
     extended: set[str] = set()
     found: dict[str, Work] = {}
     for node in graph.nodes:
         limbs = _limbs(node)
         read = [arg.name in extended for arg in node.args if isinstance(arg.type, CkksType)]
-        found[node.out.name] = _work(graph, node, ring, limbs, extended=all(read))
-        if _leaves_extended(graph, node, ring, limbs) or (isinstance(node.op, SUMS) and all(read)):
+        found[node.out.name] = _work(graph, node, ring, limbs, counts, extended=all(read))
+        if _leaves_extended(node, ring, limbs, counts) or (isinstance(node.op, SUMS) and all(read)):
             extended.add(node.out.name)
         elif any(read) and not isinstance(node.op, Rescale):
             downs = sum(is_wide * _count(arg) for is_wide, arg in zip(read, node.args, strict=False))
@@ -275,13 +294,14 @@ def graph_work(graph: Graph, ring: RingWork) -> dict[str, Work]:
     return found
 
 
-def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: bool) -> Work:
+def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, counts: Counts, *, extended: bool) -> Work:
     """What a node does with its arguments as they should be."""
     count, parts = _count(node.args[0]), getattr(node.args[0].type, "parts", 2)
     match node.op:
         case LinearTransform():
-            steps = transform_steps(graph, node)
-            return ring.linear_transform(steps, limbs) + _made_again(graph, node, ring, ring.sum_rows(steps, limbs))
+            counted = counts[node.out.name]
+            rows = ring.sum_rows(counted.steps, limbs)
+            return ring.linear_transform(counted.steps, limbs) + _made_again(counted.plaintexts, ring, rows)
         case RotateSlots() | Relinearise():
             return ring.key_switch(limbs).times(count)
         case Rescale():
@@ -298,16 +318,16 @@ def _work(graph: Graph, node: Node, ring: RingWork, limbs: int, *, extended: boo
             return Work()
 
 
-def _made_again(graph: Graph, node: Node, ring: RingWork, rows: int) -> Work:
+def _made_again(plaintexts: Plaintexts, ring: RingWork, rows: int) -> Work:
     """Residues of plaintexts that are not kept."""
-    again = plaintexts_of(graph, node).made_again(rows, narrow=ring.narrow)
+    again = plaintexts.made_again(rows, narrow=ring.narrow)
     return Work(transforms=again, conversions=again)
 
 
-def _leaves_extended(graph: Graph, node: Node, ring: RingWork, limbs: int) -> bool:
+def _leaves_extended(node: Node, ring: RingWork, limbs: int, counts: Counts) -> bool:
     """Whether an op leaves its result modulo Q P, whatever its arguments are."""
     if isinstance(node.op, LinearTransform):
-        steps = transform_steps(graph, node)
+        steps = counts[node.out.name].steps
         return steps.giants > 0 or ring.is_extended(steps, limbs)
     return isinstance(node.op, RotateSlots | Relinearise)
 
@@ -338,9 +358,9 @@ class GraphCost:
     total: float
 
 
-def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts) -> GraphCost:
-    """What a LEVELED graph takes."""
-    work = graph_work(graph, ring_work(parameters))
+def graph_cost(graph: Graph, parameters: CkksParameters, costs: UnitCosts, counts: Counts | None = None) -> GraphCost:
+    """What a LEVELED graph takes; ``counts`` saves time where it is priced under several parameters."""
+    work = graph_work(graph, ring_work(parameters), counts)
     nodes = {name: costs.milliseconds(done, parameters.ring_dim) for name, done in work.items()}
     return GraphCost(nodes, sum(nodes.values()))
 

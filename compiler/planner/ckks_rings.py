@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from enclair.compiler.approx.ranges import Samples
 from enclair.compiler.ckks_parameters import fitting_parameters
@@ -18,7 +19,7 @@ from enclair.compiler.packing.slotted.rotation_costs import REFERENCE_LIMBS, REF
 from enclair.compiler.packing.slotted.rotation_keys import least_rotation_keys
 from enclair.compiler.parameters import MAX_MODULUS_BITS
 from enclair.compiler.planner.ckks_candidates import Candidate
-from enclair.compiler.planner.ckks_choice import NEARLY, CkksChoice, Demands, choose_for, cost_at, least_cost
+from enclair.compiler.planner.ckks_choice import NEARLY, CkksChoice, Demands, choose_for, cost_at
 from enclair.compiler.planner.ckks_costs import UnitCosts, step_costs
 from enclair.compiler.planner.ckks_memory import Memory, check_memory, graph_memory
 from enclair.compiler.planner.least_levels import least_levels
@@ -135,11 +136,8 @@ class _Search:
         packed = trial.pack()
         candidate = trial.candidate(packed)
         self.levels = max(self.levels, candidate.levels)
-        if not _can_hold(trial.ring_dim, self.levels):
-            return None
-        if best is not None and least_cost(candidate, self.wanted.costs) > NEARLY * best.milliseconds:
-            return None
-        return trial.within_memory(packed, candidate)
+        most = inf if best is None else NEARLY * best.milliseconds
+        return trial.within_memory(packed, candidate, most) if _can_hold(trial.ring_dim, self.levels) else None
 
     def refusal(self) -> CompileError:
         """Why no ring has a program."""
@@ -169,13 +167,13 @@ class _Trial:
         given = [run(packed.prologue, sample) for sample in self.wanted.samples[:PREDICTED_ON]]
         return Candidate(packed.server, given, packed.client)
 
-    def within_memory(self, packed: Packed, candidate: Candidate) -> RingChoice:
-        """The program, with as few rotation keys as ``max_ram`` asks for.
+    def within_memory(self, packed: Packed, candidate: Candidate, slowest: float) -> RingChoice:
+        """The program, with as few rotation keys as ``max_ram`` asks for; ``slowest`` is in milliseconds.
 
         Raises:
             CompileError: it does not fit even so; or no parameters do.
         """
-        found, most = self._choose(packed, candidate), self.wanted.options.max_ram
+        found, most = self._choose(packed, candidate, slowest), self.wanted.options.max_ram
         if most is None or found.memory.total <= most:
             return found
         return self._with_fewer_keys(found, most)
@@ -198,11 +196,11 @@ class _Trial:
         check_memory(least, self.ring_dim, most)
         return found
 
-    def _choose(self, packed: Packed, candidate: Candidate) -> RingChoice:
+    def _choose(self, packed: Packed, candidate: Candidate, slowest: float = inf) -> RingChoice:
         """Parameters and levels."""
         wanted = self.wanted
         demands = Demands(wanted.tolerance, wanted.options.margin, wanted.reach)
-        choice = choose_for(candidate, demands, wanted.costs)
+        choice = choose_for(candidate, demands, wanted.costs, slowest)
         return RingChoice(packed, choice, graph_memory(choice.graph, choice.parameters))
 
 

@@ -108,7 +108,7 @@ def larger_bits(
     """
     for scale in range(scale_bits, MAX_PRIME_BITS):
         *firsts, least = (_sum_below(scale, room) for room in (*rooms, least_room))
-        bits = PrimeBits(scale, tuple(first for first in firsts if first is not None), least)
+        bits = PrimeBits(scale, tuple(dict.fromkeys(first for first in firsts if first is not None)), least)
         largest = bits.firsts[0] if bits.firsts else least
         if largest is not None and _has_primes(ring_dim, levels, scale, largest):
             yield bits

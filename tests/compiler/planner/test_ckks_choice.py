@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from math import prod
+from math import inf, prod
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.ckks_graphs import ckks, convolution, linear_layer
 
 from enclair.compiler.errors import CompileError
-from enclair.compiler.ir.graph import Builder
-from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform
+from enclair.compiler.ir.graph import Builder, Graph
+from enclair.compiler.ir.ops.ckks import EvaluatePolynomial, LinearTransform, MultiplyCiphers
 from enclair.compiler.ir.stages import Stage
 from enclair.compiler.ir.types import CkksType
 from enclair.compiler.ir.verify import verify
 from enclair.compiler.parameters import ParameterError
 from enclair.compiler.planner.ckks_candidates import Candidate
-from enclair.compiler.planner.ckks_choice import FREE, NEARLY, WIDE_SCALE, CkksChoice, Demands, choose_for
+from enclair.compiler.planner.ckks_choice import (
+    FREE,
+    NEARLY,
+    ROOMY,
+    WIDE_SCALE,
+    CkksChoice,
+    Demands,
+    _quieter,
+    choose_for,
+    cost_at,
+)
 from enclair.compiler.planner.ckks_costs import UnitCosts, graph_cost
+from enclair.compiler.planner.ckks_prime_bits import LEAST_REACH, PrimeBits
 
 SQUARE = EvaluatePolynomial((0.5, 0.0, 0.5), -1.0, 1.0)
 
@@ -109,6 +121,36 @@ def test_many_channels_have_weights_apart_where_the_tolerance_allows_it(monkeypa
     assert coarse.cost.total < together.cost.total
 
 
+def test_the_largest_scale_is_divided_before_none_is() -> None:
+    """Scales of 44 bits leave too much noise; with 45 the last prime has the 50 that it can have."""
+    choice = choose(convolutions(8), 4.45e-5)
+    assert has_divided(choice)
+    assert (choice.parameters.scale_bits, choice.parameters.first_bits) == (45, 50)
+
+
+def test_scales_are_tried_by_how_much_noise_they_left() -> None:
+    scales = [PrimeBits(scale, (scale,)) for scale in range(38, 44)]
+    assert [bits.scale for bits in _quieter(scales, 1.01)] == [39, 40, 41, 42, 43]
+    assert [bits.scale for bits in _quieter(scales, 2.0)] == [40, 41, 42, 43]
+    assert [bits.scale for bits in _quieter(scales, 30.0)] == [43]
+    assert _quieter(scales, 33.0) == []
+    assert _quieter(scales[:1], 1.01) == []
+
+
+def test_no_noise_of_a_divided_graph_is_predicted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference, and the divided graph: what costs more is not predicted."""
+    divided = []
+    predicted = Candidate.predicted
+
+    def noted(self: Candidate, leveled: Graph, *rest: Any, **more: Any) -> Any:
+        divided.append(is_divided(leveled))
+        return predicted(self, leveled, *rest, **more)
+
+    monkeypatch.setattr(Candidate, "predicted", noted)
+    choose(convolutions(8), 1e-2)
+    assert divided == [False, True]
+
+
 def test_weights_apart_leave_the_room_that_outputs_are_proven_to_take() -> None:
     """With room for the margin alone, 50 bits for the first prime, a scale of 47 bits could be divided."""
     wide = convolutions(8)
@@ -124,8 +166,50 @@ def test_few_channels_have_weights_and_vectors_together() -> None:
 
 
 def has_divided(choice: CkksChoice) -> bool:
-    ops = [node.op for node in choice.graph.nodes]
+    return is_divided(choice.graph)
+
+
+def is_divided(graph: Graph) -> bool:
+    ops = [node.op for node in graph.nodes]
     return any(isinstance(op, LinearTransform) and op.weight_scale is not None for op in ops)
+
+
+def test_less_room_where_that_saves_many_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def squares(reach: float) -> CkksChoice:
+        b = Builder("squares")
+        x = b.input("x", CkksType(1, 8192))
+        for _ in range(9):
+            x = b.add(MultiplyCiphers(), x, x)
+        candidate = Candidate(b.build([x]), [{"x": np.linspace(-1, 1, 8192)[None]}])
+        return choose_for(candidate, Demands(2e-3, 0.0, reach), UnitCosts())
+
+    def room(choice: CkksChoice) -> int:
+        return choice.parameters.first_bits - choice.parameters.scale_bits
+
+    monkeypatch.setattr("enclair.compiler.planner.ckks_choice.FREE", 0.0)
+    least, less = squares(LEAST_REACH), squares(63.0)
+    monkeypatch.setattr("enclair.compiler.planner.ckks_choice.ROOMY", inf)
+    more = squares(63.0)
+    assert room(less) == room(least) == room(more) - 4
+    assert less.parameters.digits < more.parameters.digits
+    assert less.cost.total * ROOMY < more.cost.total
+
+
+def test_a_graph_that_costs_more_than_it_may() -> None:
+    candidate = network(16384)
+    least = choose(candidate, 1e-2).cost.total
+    assert choose_for(candidate, Demands(1e-2, 0.25), UnitCosts(), 1.1 * least).cost.total == least
+    with pytest.raises(
+        CompileError, match=r"at ring dimension 16384 the server takes 0\.0\d+ s or more, not 0\.0\d+ s"
+    ):
+        choose_for(candidate, Demands(1e-2, 0.25), UnitCosts(), 0.5 * least)
+
+
+def test_what_another_ring_would_cost() -> None:
+    choice = choose(network(16384, 4), 1e-2)
+    assert cost_at(choice, 16384, UnitCosts()) == pytest.approx(choice.cost.total, rel=NEARLY - 1)
+    assert cost_at(choice, 32768, UnitCosts()) > 1.5 * choice.cost.total
+    assert cost_at(choice, 4096, UnitCosts()) == inf
 
 
 def test_a_ring_that_is_too_small() -> None:

@@ -206,8 +206,8 @@ def manifest(**changes: object) -> Change:
 
 
 def test_newer_format(path: Path) -> None:
-    rezip(path, manifest(format=3, enclair="7.0"))
-    message = "format 3, written by enclair 7.0: this is a newer format than 2, which enclair"
+    rezip(path, manifest(format=4, enclair="7.0"))
+    message = "format 4, written by enclair 7.0: this is a newer format than 3, which enclair"
     refused(path, UnknownFormat, message)
     refused(path, UnknownFormat, "use that release, or compile the model again")
 

@@ -105,8 +105,17 @@ class CkksParameters:
 
     @property
     def key_bytes(self) -> int:
-        """Bytes of one evaluation key (of a rotation, or of relinearisation) on the wire."""
-        return self.digits * packed_bytes(self.ring_dim, self.primes + self.special_primes)
+        """Bytes of one evaluation key (of a rotation, or of relinearisation) for all levels on the wire."""
+        return self.key_bytes_at(self.levels)
+
+    def key_bytes_at(self, level: int) -> int:
+        """Bytes of one evaluation key that serves this level and lower ones on the wire."""
+        primes = self.primes[: level + 1] + self.special_primes
+        return self.digits_at(level) * packed_bytes(self.ring_dim, primes)
+
+    def digits_at(self, level: int) -> int:
+        """Into how many digits key switching cuts a ciphertext of a level."""
+        return -(-(level + 1) // self.digit_size)
 
     @property
     def public_key_bytes(self) -> int:

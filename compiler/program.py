@@ -14,7 +14,7 @@ from typing import Any
 
 from enclair.compiler.ckks_parameters import Parameters
 from enclair.compiler.ir.graph import Graph, Value, without_origins
-from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds, key_needs
+from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds, KeyUses, key_needs, key_uses
 from enclair.compiler.ir.types import CiphersType, CipherType, CkksType, RealSlotsType, SlotsType, Type
 
 LARGEST_FACTOR = 2**16 - 1
@@ -122,6 +122,11 @@ class Program:
     def keys(self) -> KeyNeeds:
         """The evaluation keys that the server's graphs need."""
         return key_needs(round_.server for round_ in self.rounds)
+
+    @property
+    def key_uses(self) -> KeyUses:
+        """When they use them."""
+        return key_uses(round_.server for round_ in self.rounds)
 
     def digest(self) -> str:
         """The client's part names the program: the server's digests are in it."""

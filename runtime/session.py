@@ -110,7 +110,9 @@ class Session:
         self._client = Client(program.for_client(), keys or make_key_holder(self.backend, parameters, needs))
         registration = self._client.registration_pieces()
         public_key = read_registration(program, registration, allow_insecure=allow_insecure)
-        self.evaluator: AnyEvaluator = make_evaluator(self.backend, parameters, public_key, needs, key_bytes=key_bytes)
+        self.evaluator: AnyEvaluator = make_evaluator(
+            self.backend, parameters, public_key, needs, key_bytes=key_bytes, key_uses=program.key_uses
+        )
         self._server: Server[Any] = Server(program, self.evaluator, allow_insecure=allow_insecure, obfuscate=obfuscate)
         self._key_bytes = sum(map(len, registration))
         self._key_seconds = time.perf_counter() - start

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from enclair.compiler.artifact.errors import MalformedArtifact
+from enclair.compiler.ckks_parameters import CkksParameters
 from enclair.compiler.ir.graph import Graph, Value
+from enclair.compiler.ir.key_needs import KeyNeeds
 from enclair.compiler.ir.types import CiphersType, TensorType, Type
 from enclair.compiler.program import ClientProgram, Exchange, InputSpec, Program, exchange_of, in_the_clear, is_slots
 
@@ -42,8 +44,17 @@ def check_client_program(program: ClientProgram) -> None:
             f"a client's program of {len(program.exchanges)} rounds needs as many server digests, got"
             f" {len(program.server_digests)}"
         )
+    if isinstance(program.parameters, CkksParameters):
+        _check_keys(program.keys, program.parameters.levels)
     _check_wire(program.prologue, program.stages, program.exchanges, program.parameters.slots)
     _check_client_side(program.inputs, program.outputs, program.prologue, program.stages, program.exchanges)
+
+
+def _check_keys(needs: KeyNeeds, top: int) -> None:
+    if max(needs.levels, default=0) > top:
+        raise MalformedArtifact(
+            f"keys serve levels up to {top}, that of the parameters, got one of {max(needs.levels)}"
+        )
 
 
 def _check_wire(prologue: Graph, stages: Iterable[Graph], exchanges: Iterable[Exchange], slots: int) -> None:

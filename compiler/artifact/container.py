@@ -28,7 +28,7 @@ from enclair.compiler.artifact.errors import (
     WrongKind,
 )
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 PROGRAM, CLIENT = "program", "client"
 KINDS = {

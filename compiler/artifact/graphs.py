@@ -96,7 +96,8 @@ def _arrays(name: str, data: bytes) -> dict[str, Array]:
 
 
 def _widened(array: Array) -> Array:
-    wide = np.array(array, dtype=STORED[array.dtype.kind], order="C")
+    """As computed with; what is so already is not copied: constants may take gigabytes."""
+    wide = np.asarray(array, dtype=STORED[array.dtype.kind], order="C").view()
     wide.setflags(write=False)
     return wide
 

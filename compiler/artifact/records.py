@@ -54,7 +54,11 @@ def write_record(record: Record) -> bytes:
             ],
             "facts": record.facts,
             "server_digests": list(record.server_digests),
-            "keys": {"rotations": list(record.keys.rotations), "relinearise": record.keys.relinearise},
+            "keys": {
+                "rotations": list(record.keys.rotations),
+                "relinearise": record.keys.relinearise,
+                "levels": list(record.keys.levels),
+            },
         }
     )
 
@@ -94,11 +98,18 @@ def _input(data: object) -> InputSpec:
 
 
 def _keys(data: object) -> KeyNeeds:
-    keys = _with_keys(data, "keys", ("rotations", "relinearise"))
-    rotations = tuple(_of_type(step, int, "rotations") for step in _of_type(keys["rotations"], list, "rotations"))
+    keys = _with_keys(data, "keys", ("rotations", "relinearise", "levels"))
+    rotations, levels = (_integers(keys, name) for name in ("rotations", "levels"))
     if list(rotations) != sorted(set(rotations)) or (rotations and rotations[0] < 1):
         raise MalformedArtifact(f"{RECORD}: rotations must be ascending and positive, got {str(rotations)[:80]}")
-    return KeyNeeds(rotations, _of_type(keys["relinearise"], bool, "relinearise"))
+    needs = KeyNeeds(rotations, _of_type(keys["relinearise"], bool, "relinearise"), levels)
+    if len(levels) not in {0, needs.count} or min(levels, default=0) < 0:
+        raise MalformedArtifact(f"{RECORD}: {needs.count} keys need as many levels, or none, got {str(levels)[:80]}")
+    return needs
+
+
+def _integers(data: dict[str, Any], name: str) -> tuple[int, ...]:
+    return tuple(_of_type(number, int, name) for number in _of_type(data[name], list, name))
 
 
 def _exchange(data: object) -> Exchange:

@@ -106,8 +106,10 @@ def _transfers(ciphers: Any, client: Graph, parameters: CkksParameters) -> Itera
 
 def _keys(program: Program, parameters: CkksParameters) -> KeysReport:
     needs = program.keys
-    total = parameters.public_key_bytes + needs.count * parameters.key_bytes
-    return KeysReport(needs.rotations, needs.relinearise, parameters.key_bytes, total)
+    levels = needs.key_levels(parameters.levels)
+    sizes = [parameters.key_bytes_at(level) for level in levels]
+    total = parameters.public_key_bytes + sum(sizes)
+    return KeysReport(needs.rotations, needs.relinearise, levels, max(sizes, default=0), total)
 
 
 def _parameters(parameters: CkksParameters) -> CkksParametersReport:

@@ -46,12 +46,14 @@ class KeysReport:
     Args:
         rotations: steps that have a key.
         relinearise: whether there is a relinearisation key.
-        key_bytes: of one evaluation key.
+        levels: the highest level at which each is used, relinearisation first.
+        key_bytes: of the largest evaluation key.
         bytes: of all of them, the public key included.
     """
 
     rotations: tuple[int, ...]
     relinearise: bool
+    levels: tuple[int, ...]
     key_bytes: int
     bytes: int
 

@@ -62,7 +62,7 @@ def _parameters(report: FullFindings) -> Iterator[tuple[str, str]]:
     yield "switching", f"{counted(p.digits, 'digit')}, {counted(len(p.special_primes), 'special prime')}"
     yield "security", p.statement
     kinds = counted(len(keys.rotations), "rotation key") + (" and the relinearisation key" if keys.relinearise else "")
-    yield "keys", f"{kinds}, {in_bytes(keys.key_bytes)} each"
+    yield "keys", f"{kinds}, {in_bytes(keys.key_bytes)} each at most"
 
 
 def _precision(report: FullFindings) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from enclair.compiler.ckks_parameters import CkksParameters, Parameters
-from enclair.compiler.ir.key_needs import NO_KEYS, KeyNeeds
+from enclair.compiler.ir.key_needs import NO_KEYS, NO_USES, KeyNeeds, KeyUses
 from enclair.compiler.parameters import BfvParameters
 from enclair.runtime.backends.ckks_clear import CkksClearEvaluator
 from enclair.runtime.backends.ckks_interface import CkksEvaluator
@@ -30,6 +30,7 @@ def make_evaluator(
     needs: KeyNeeds = NO_KEYS,
     *,
     key_bytes: int | None = None,
+    key_uses: KeyUses = NO_USES,
 ) -> Evaluator[Any] | CkksEvaluator[Any, Any]:
     """The evaluator of a backend under a public key; ``clear`` and ``simulated`` have none.
 
@@ -39,6 +40,7 @@ def make_evaluator(
         public_key: what ``KeyHolder.public_key`` gave.
         needs: the evaluation keys that are in it.
         key_bytes: memory that rotation keys may take as the server uses them: others are brought again and again.
+        key_uses: by the program: says which.
 
     Raises:
         PayloadError: the bytes are not a public key of these parameters.
@@ -46,7 +48,7 @@ def make_evaluator(
         OpenFheError: OpenFHE is missing, of another release, or cannot be given these parameters.
     """
     if isinstance(parameters, CkksParameters):
-        return _ckks_evaluator(backend, parameters, public_key, needs, key_bytes)
+        return _ckks_evaluator(backend, parameters, public_key, needs, key_bytes, key_uses)
     return _bfv_evaluator(backend, parameters, public_key)
 
 
@@ -63,7 +65,12 @@ def _bfv_evaluator(backend: str, parameters: BfvParameters, public_key: Payload)
 
 
 def _ckks_evaluator(
-    backend: str, parameters: CkksParameters, public_key: Payload, needs: KeyNeeds, key_bytes: int | None
+    backend: str,
+    parameters: CkksParameters,
+    public_key: Payload,
+    needs: KeyNeeds,
+    key_bytes: int | None,
+    key_uses: KeyUses,
 ) -> CkksEvaluator[Any, Any]:
     if backend == CLEAR:
         return CkksClearEvaluator(parameters)
@@ -72,7 +79,7 @@ def _ckks_evaluator(
     if backend == CKKS:
         from enclair.runtime.backends.ckks.answers import AnsweringEvaluator  # noqa: PLC0415 - loads OpenFHE
 
-        return AnsweringEvaluator(parameters, needs, public_key, key_bytes=key_bytes)
+        return AnsweringEvaluator(parameters, needs, public_key, key_bytes=key_bytes, key_uses=key_uses)
     raise unknown_backend(backend, parameters)
 
 

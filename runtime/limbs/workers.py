@@ -14,9 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import BoundedSemaphore, Lock, local
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from enclair.runtime.errors import RuntimeFailure
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,7 +73,8 @@ class _Shared(Generic[Item, Result]):
     """Items that a worker and its helpers take one by one."""
 
     def __init__(self, function: Callable[[Item], Result], items: Sequence[Item]) -> None:
-        self._function, self._items = function, items
+        self._function: Callable[[Item], Result] = function
+        self._items = items
         self._results: list[Result | None] = [None] * len(items)
         self._numbers: Iterator[int] = iter(range(len(items)))
         self._lock = Lock()
@@ -89,7 +92,13 @@ class _Shared(Generic[Item, Result]):
                 free.release()
             else:
                 helper.result()
-        return self._results  # type: ignore[return-value] # every one is there
+        return self._taken_out()
+
+    def _taken_out(self) -> list[Result]:
+        """The results. A helper that was cancelled stays in its queue for a while: nothing large is left to it."""
+        results, self._results, self._items = self._results, [], ()
+        self._function = _nothing
+        return results  # type: ignore[return-value] # every one is there
 
     def _help(self, free: BoundedSemaphore) -> None:
         try:
@@ -108,6 +117,10 @@ class _Shared(Generic[Item, Result]):
     def _next(self) -> int | None:
         with self._lock:
             return next(self._numbers, None)
+
+
+def _nothing(_: object) -> Any:
+    raise RuntimeFailure("no work is left to a helper: this is a bug in enclair")
 
 
 @contextmanager

@@ -60,9 +60,9 @@ def switch_keys(
 
     Args:
         digits: (ciphertexts, digits, rows, N).
-        key: (at least digits, 2, rows of the ring, N).
-        rows: of the digits.
-        moduli: of the ring.
+        key: (at least digits, 2, at least as many rows as the digits, N).
+        rows: of the key, one for each row of the digits.
+        moduli: (rows,): of the digits.
         first: row of the first results.
         last: row after those.
         places: (N,) value i of a result is value places[i] of the sums; empty for none.
@@ -78,7 +78,7 @@ def switch_keys(
     sums, blocks = np.empty(2 * BLOCK), _targets(places, size)
     for r in range(first, last):
         row = rows[r]
-        p, n = full(moduli[row]), full(-1.0 / moduli[row])
+        p, n = full(moduli[r]), full(-1.0 / moduli[r])
         for c in range(ciphertexts):
             add0, add1 = added > 0 and r < addend_rows, added > 1 and r < addend_rows
             other = (c * parts * addend_rows + r) * size

@@ -20,7 +20,19 @@ from functools import lru_cache
 import numpy as np
 
 from enclair.runtime.errors import PayloadError
-from enclair.runtime.limbs.compiled import FLOAT, INT, WORD, Floats, Word, Words, compiled, high_product, read, write
+from enclair.runtime.limbs.compiled import (
+    FLOAT,
+    INT,
+    WORD,
+    Floats,
+    Integers,
+    Word,
+    Words,
+    compiled,
+    high_product,
+    read,
+    write,
+)
 from enclair.runtime.limbs.ntt import Transform, inverse, smallest_root, with_quotients
 from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns.elementwise import Kept, from_words
@@ -43,7 +55,8 @@ class EvaluationKeys:
     """OpenFHE's keys of hybrid key switching.
 
     A key is residues (digits, 2, limbs of Q and then of P, N) in evaluation form and in OpenFHE's order: b, then a.
-    For the secret s' that it switches from, b + a s = e + P g s', g 1 modulo the digit's primes, 0 modulo others.
+    For the secret s' that it switches from, b + a s = e + P g s', g 1 modulo the digit's primes, 0 modulo others. One
+    that is used at low levels alone has no more digits and limbs of Q than the highest of them takes.
 
     Args:
         relinearisation: from s^2; None where no product is relinearised.
@@ -114,34 +127,50 @@ def switch_tables(parameters: RingParameters, ring: Ring) -> SwitchTables:
     )
 
 
-def bring_key(key: Words, tables: SwitchTables, name: str) -> Kept:
-    """The key (digits, 2, rows, N) modulo the primes of the ring.
+def bring_key(key: Words, tables: SwitchTables, level: int, name: str) -> Kept:
+    """What a level takes of a key: (digits, 2, rows of the level, N) modulo the primes of the ring.
 
     Raises:
-        PayloadError: it is of another shape; ``name`` says which key.
+        PayloadError: it is of a shape that serves no level so high; ``name`` says which key.
     """
     ring, merged = tables.ring, tables.merged
-    digits = -(-len(ring.primes) * merged // ring.digit_size)
-    needed = (digits, 2, len(ring.primes) + len(tables.transforms), ring.ring_dim)
-    if key.shape != needed or key.dtype != np.uint64:
-        raise PayloadError(
-            f"the {name} key needs uint64 residues of shape {needed} (digits, 2, limbs, N), got {key.dtype}"
-            f" {key.shape}: make keys for these parameters"
-        )
-    own = len(ring.digits(len(ring.primes) - 1))
-    out = np.empty((own, 2, len(ring.every_prime), ring.ring_dim), dtype=ring.kept_as)
+    _check_shape(key, tables, level, name)
+    own, rows = len(ring.digits(level)), ring.rows(level, extended=True)
+    given = [*range(level + 1), *range(key.shape[2] - len(tables.transforms), key.shape[2])]
+    out = np.empty((own, 2, rows.size, ring.ring_dim), dtype=ring.kept_as)
 
     def work(place: tuple[int, ...]) -> None:
         digit, part = place
-        out[place] = _bring(_sum_words(key[digit * merged : (digit + 1) * merged, part], tables), tables)
+        words = key[digit * merged : (digit + 1) * merged, part]
+        out[place] = _bring(_sum_words(words[:, given], tables), tables, rows)
 
     spread(work, list(np.ndindex(own, 2)))
     return out
 
 
+def _check_shape(key: Words, tables: SwitchTables, level: int, name: str) -> None:
+    ring, special = tables.ring, len(tables.transforms)
+    served = min(max(level, key.shape[2] - special - 1), len(ring.primes) - 1) if key.ndim == 4 else level
+    digits = -(-(served + 1) * tables.merged // ring.digit_size)
+    needed = (digits, 2, served + 1 + special, ring.ring_dim)
+    if key.shape != needed or key.dtype != np.uint64:
+        raise PayloadError(
+            f"the {name} key needs uint64 residues of shape {needed} (digits, 2, limbs, N), got {key.dtype}"
+            f" {key.shape}: make keys for these parameters"
+        )
+
+
+def cut_key(ring: Ring, key: Kept, level: int) -> Kept:
+    """What a level takes of a key (digits, 2, rows of a higher level, N) that was brought."""
+    special = len(ring.special)
+    rows = [*range(level + 1), *range(key.shape[2] - special, key.shape[2])]
+    return np.ascontiguousarray(key[: len(ring.digits(level)), :, rows])
+
+
 def _sum_words(words: Words, tables: SwitchTables) -> Words:
     """The sum (limbs, N) of elements (digits, limbs, N)."""
-    primes = [*tables.ring.primes, *(transform.prime for transform in tables.transforms)]
+    special = [transform.prime for transform in tables.transforms]
+    primes = [*tables.ring.primes[: words.shape[1] - len(special)], *special]
     moduli: Words = np.array(primes, dtype=np.uint64)[:, None]
     total: Words = words[0].copy()
     for other in words[1:]:
@@ -150,21 +179,22 @@ def _sum_words(words: Words, tables: SwitchTables) -> Words:
     return total
 
 
-def _bring(words: Words, tables: SwitchTables) -> Floats:
-    """One element (limbs, N) as (rows, N)."""
-    ring, limbs = tables.ring, len(tables.ring.primes)
-    out = np.zeros((len(ring.every_prime), ring.ring_dim))
+def _bring(words: Words, tables: SwitchTables, rows: Integers) -> Floats:
+    """One element (limbs, N) as (rows, N), these rows of the ring."""
+    ring, limbs = tables.ring, len(words) - len(tables.transforms)
+    out = np.zeros((rows.size, ring.ring_dim))
     rest = words[limbs:].copy()
     for row, transform, scale in zip(rest, tables.transforms, tables.scales, strict=True):
         inverse(row[None], transform.inverse_roots, transform.prime)
         _scale(row, scale, np.uint64(transform.prime))
-    primes = np.array(ring.primes, dtype=np.uint64)
+    primes = np.array(ring.primes[:limbs], dtype=np.uint64)
     from_words(np.ascontiguousarray(words[:limbs]), order(ring.ring_dim), primes, out[:limbs])
     parts, taken = _parts(rest, tables.inverses), np.empty(ring.ring_dim)
-    for row, prime in enumerate(ring.every_prime):
-        _sum(parts, tables.factors, row, float(prime), taken)
-        forward(taken, ring.tables[row], float(prime))
-        _combine(out[row], tables.multipliers[row], taken, -tables.quotients[row], float(prime))
+    for made, row in zip(out, rows.tolist(), strict=True):
+        prime = float(ring.every_prime[row])
+        _sum(parts, tables.factors, row, prime, taken)
+        forward(taken, ring.tables[row], prime)
+        _combine(made, tables.multipliers[row], taken, -tables.quotients[row], prime)
     return out
 
 

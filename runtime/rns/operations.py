@@ -25,11 +25,11 @@ def moduli(ring: Ring, level: int, *, extended: bool = False) -> Floats:
     return ring.moduli[ring.rows(level, extended=extended)]
 
 
-def add(x: Floats, y: Floats, primes: Floats, *, subtract: bool = False) -> Floats:
-    """X + y or x - y, modulo these primes."""
-    out = np.empty_like(x)
-    elementwise.add(x, y, primes, subtract, out)
-    return out
+def add(x: Floats, y: Floats, primes: Floats, *, subtract: bool = False, out: Floats | None = None) -> Floats:
+    """X + y or x - y, modulo these primes; ``out`` may be one of them."""
+    made: Floats = np.empty_like(x) if out is None else out
+    elementwise.add(x, y, primes, subtract, made)
+    return made
 
 
 def decompose(ring: Ring, x: Floats, level: int, out: Floats | None = None) -> Floats:
@@ -64,7 +64,7 @@ def inner_products(
     Args:
         ring: of all.
         digits: (ciphertexts, digits, rows, N).
-        key: (digits, 2, rows of the ring, N).
+        key: (digits, 2, rows of the ciphertexts' level or of a higher one, N).
         level: of the ciphertexts.
         places: of ``Ring.rotation``, or ``NOT_PERMUTED``.
         addends: (ciphertexts, parts, rows, N): modulo Q, or extended, and then not multiplied by P'.
@@ -77,7 +77,9 @@ def inner_products(
     part = range(rows.size) if part is None else part
     count, base = addends.shape[2], 0 if out.shape[2] == rows.size else part.start
     factors = np.ones(count) if count == rows.size else ring.special_factors
-    switch_keys(digits, key, rows, ring.moduli, part.start, part.stop, places, addends, added, factors, to, base, out)
+    of_key = rows - (rows > level) * (len(ring.every_prime) - key.shape[2])
+    moduli, first, last = ring.moduli[rows], part.start, part.stop
+    switch_keys(digits, key, of_key, moduli, first, last, places, addends, added, factors, to, base, out)
 
 
 def switch(ring: Ring, x: Floats, key: Kept, level: int, places: Places, addend: Floats, added: int) -> Floats:

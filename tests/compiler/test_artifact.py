@@ -134,7 +134,7 @@ def test_members_are_what_the_docstring_lists(program: Program, tmp_path: Path) 
     assert set(members) == {"manifest.json", "program.json", "parameters.json", "source.onnx", *graph_members}
     assert members["graphs/fixed.txt"].decode() == str(program.fixed)
     manifest = json.loads(members["manifest.json"])
-    assert (manifest["format"], manifest["kind"]) == (2, "program")
+    assert (manifest["format"], manifest["kind"]) == (3, "program")
     assert set(manifest["members"]) == set(members) - {"manifest.json"}
 
 

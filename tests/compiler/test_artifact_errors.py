@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 from tests.golden.tiny import tiny_program
+from tests.runtime.ckks import programs as full_mode
 
 from enclair.compiler.artifact import (
     ArtifactError,
@@ -205,8 +206,8 @@ def manifest(**changes: object) -> Change:
 
 
 def test_newer_format(path: Path) -> None:
-    rezip(path, manifest(format=3, enclair="7.0"))
-    message = "format 3, written by enclair 7.0: this is a newer format than 2, which enclair"
+    rezip(path, manifest(format=4, enclair="7.0"))
+    message = "format 4, written by enclair 7.0: this is a newer format than 3, which enclair"
     refused(path, UnknownFormat, message)
     refused(path, UnknownFormat, "use that release, or compile the model again")
 
@@ -494,3 +495,25 @@ def loaded(path: Path) -> Program | ClientProgram | ArtifactError:
         return load(path)
     except ArtifactError as error:
         return error
+
+
+def of_full_mode(tmp_path: Path) -> Path:
+    path = tmp_path / "full.client.enclair"
+    save_client(full_mode.tiny_program().for_client(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"levels": [1, 2]}, "program.json: 5 keys need as many levels, or none, got (1, 2)"),
+        ({"levels": [1, 2, 2, 2, -1]}, "program.json: 5 keys need as many levels, or none, got (1, 2, 2, 2, -1)"),
+        ({"levels": [1, 2, 2, 2, 3]}, "keys serve levels up to 2, that of the parameters, got one of 3"),
+        ({"levels": "2"}, "levels"),
+    ],
+)
+def test_levels_of_keys(keys: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = of_full_mode(tmp_path)
+    forge(path, edited(lambda d: d["keys"].update(keys)), CLIENT)
+    with pytest.raises(MalformedArtifact, match=re.escape(message)):
+        load_client(path)

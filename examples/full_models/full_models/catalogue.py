@@ -24,6 +24,8 @@ from full_models.training import SCHEDULES
 
 SAMPLES = 64
 """Digits to calibrate on."""
+CROPS = 240
+"""Of photographs, to calibrate on: what attention gives differs much from one to the next."""
 DEEP_KEYS = 32
 """Rotation keys of models of some 45 levels, at whose ring dimension one has 140 MB and more."""
 DEEP_RAM = 20 * 10**9
@@ -107,9 +109,9 @@ def block(name: str, count: int, quick: bool) -> Case:
 
 @cache
 def photographs(name: str, quick: bool) -> NDArray[np.float32]:
-    """Tokens of crops of photographs (crops, tokens, features), the first ``INPUTS`` to run; quick: 24 features."""
+    """Tokens of crops of photographs (crops, tokens, features), the first ``INPUTS`` to run; quick: small, few."""
     model = small_network(0) if quick else transformers.backbone(name)
-    return transformers.tokens(model, transformers.crops(model, INPUTS, INPUTS))
+    return transformers.tokens(model, transformers.crops(model, INPUTS, INPUTS if quick else CROPS))
 
 
 MODELS: dict[str, Callable[[bool], Case]] = {

@@ -10,7 +10,7 @@ the client decrypts from it, noise included. That noise depends on the weights, 
 from __future__ import annotations
 
 from enclair.compiler.ckks_parameters import CkksParameters
-from enclair.compiler.ir.key_needs import KeyNeeds
+from enclair.compiler.ir.key_needs import NO_USES, KeyNeeds, KeyUses
 from enclair.runtime.backends.ckks.ciphers import Ciphers
 from enclair.runtime.backends.ckks.context import open_context
 from enclair.runtime.backends.ckks.evaluate import CkksEvaluator
@@ -28,16 +28,23 @@ class AnsweringEvaluator(CkksEvaluator):
     """Evaluates under a client's evaluation keys, and encrypts zeros under its public key."""
 
     def __init__(
-        self, parameters: CkksParameters, needs: KeyNeeds, public_key: Payload, *, key_bytes: int | None = None
+        self,
+        parameters: CkksParameters,
+        needs: KeyNeeds,
+        public_key: Payload,
+        *,
+        key_bytes: int | None = None,
+        key_uses: KeyUses = NO_USES,
     ) -> None:
-        """Read the keys.
+        """Read the keys; ``key_bytes`` and ``key_uses`` as for ``CkksEvaluator``.
 
         Raises:
             PayloadError: the bytes are not a public key of these parameters with these evaluation keys.
             OpenFheError: OpenFHE is of another release, or cannot be given these parameters.
         """
         check_registration(public_key, parameters, needs)
-        super().__init__(parameters, read_evaluation_keys(public_key, parameters, needs), key_bytes=key_bytes)
+        keys = read_evaluation_keys(public_key, parameters, needs)
+        super().__init__(parameters, keys, key_bytes=key_bytes, key_uses=key_uses)
         self.parameters = parameters
         self._context = open_context(parameters)
         tag, residues = read_public_key(public_key, parameters)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from enclair.compiler.ir.blends import MOST_KEPT_BYTES
+from enclair.compiler.ir.key_needs import NO_USES, KeyUses
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
 from enclair.runtime.backends.ckks.ciphers import Ciphers, Counts
@@ -59,19 +60,21 @@ class CkksEvaluator:
         *,
         plaintext_bytes: int = MOST_KEPT_BYTES,
         key_bytes: int | None = None,
+        key_uses: KeyUses = NO_USES,
     ) -> None:
         """Make the tables of the ring; keys are brought to it when they are first needed.
 
         Args:
             parameters: of the program.
             keys: of the client.
-            key_bytes: memory that brought rotation keys may take; no cap if not given.
+            key_bytes: memory that brought rotation keys may take, beside those of one operation; no cap if not given.
+            key_uses: by the program, in its order: says which keys to keep below the cap.
             plaintext_bytes: memory that the residues of the plaintexts of one linear transform may take between its
                 inputs.
         """
         self.ring = open_ring(parameters)
         self.counts = Counts()
-        self._keys = KeyRing(parameters, keys, self.ring, key_bytes)
+        self._keys = KeyRing(parameters, keys, self.ring, key_bytes, key_uses)
         self._key_id = keys.key_id
         self._plaintext_bytes = plaintext_bytes
 
@@ -234,7 +237,7 @@ class CkksEvaluator:
         Raises:
             MissingKeyError: there is no relinearisation key.
         """
-        key = self._keys.relinearisation()
+        key = self._keys.relinearisation(x.level)
         made = spread(lambda one: operations.relinearise(self.ring, one, key, x.level), x.elements)
         self.counts.relinearisations += len(made)
         self._count_decompositions(x, len(made))
@@ -278,7 +281,7 @@ class CkksEvaluator:
         x, steps = self._settled(x), steps % (self.ring.ring_dim // 2)
         if steps == 0:
             return x
-        key = self._keys.rotation(steps)
+        key = self._keys.rotation(steps, x.level)
         made = spread(lambda one: operations.rotate(self.ring, one, key, x.level, steps), x.elements)
         self.counts.rotations += len(made)
         self._count_decompositions(x, len(made))
@@ -340,8 +343,8 @@ class CkksEvaluator:
                 " prepare it for this level"
             )
         plan, plaintexts = prepared.plan, prepared.plaintexts
-        self._keys.check(plan.rotations)
-        made, extended = Work(self.ring, self._keys, plan, plaintexts, x.elements, x.level).run()
+        keys = self._keys.rotations(plan.rotations, x.level)
+        made, extended = Work(self.ring, keys, plan, plaintexts, x.elements, x.level).run()
         count_work(plan, plaintexts, x.level, self.ring, self.counts)
         return Ciphers(made, x.level, x.scale * prepared.plain_scale, extended=extended)
 

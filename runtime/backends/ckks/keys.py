@@ -48,6 +48,7 @@ def save_keys(keys: CkksKeyHolder, path: Path) -> None:
         "tag": tag.decode(),
         "rotations": list(keys.needs.rotations),
         "relinearise": keys.needs.relinearise,
+        "levels": list(keys.needs.levels),
     }
     write_key_file(path, header, [residues.astype("<u8", copy=False).tobytes(), keys.public_key()])
 
@@ -66,7 +67,7 @@ def load_keys(path: Path) -> CkksKeyHolder:
 
 def _restore(header: Any, rest: memoryview) -> CkksKeyHolder:
     parameters = CkksParameters.from_json(json.dumps(header["parameters"]))
-    tag, needs = header["tag"].encode(), _needs(header)
+    tag, needs = header["tag"].encode(), _needs(header, parameters)
     check_tag(tag)
     size = 8 * (parameters.levels + 1) * parameters.ring_dim
     residues = np.frombuffer(rest[:size], dtype="<u8").reshape(parameters.levels + 1, parameters.ring_dim)
@@ -76,8 +77,18 @@ def _restore(header: Any, rest: memoryview) -> CkksKeyHolder:
     return keys
 
 
-def _needs(header: dict[str, Any]) -> KeyNeeds:
-    rotations = header["rotations"]
-    if not isinstance(rotations, list) or any(type(steps) is not int for steps in rotations):
-        raise ValueError(f"rotations must be a list of integers, got {str(rotations)[:80]}")
-    return KeyNeeds(tuple(rotations), bool(header["relinearise"]))
+def _needs(header: dict[str, Any], parameters: CkksParameters) -> KeyNeeds:
+    rotations, levels = (_integers(header, name) for name in ("rotations", "levels"))
+    needs = KeyNeeds(rotations, bool(header["relinearise"]), levels)
+    if len(levels) not in {0, needs.count} or not all(0 <= level <= parameters.levels for level in levels):
+        raise ValueError(
+            f"{needs.count} keys need as many levels up to {parameters.levels}, or none, got {str(levels)[:80]}"
+        )
+    return needs
+
+
+def _integers(header: dict[str, Any], name: str) -> tuple[int, ...]:
+    numbers = header[name]
+    if not isinstance(numbers, list) or any(type(number) is not int for number in numbers):
+        raise ValueError(f"{name} must be a list of integers, got {str(numbers)[:80]}")
+    return tuple(numbers)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from enclair.runtime.backends.ckks.ciphers import Counts
-from enclair.runtime.backends.ckks.key_ring import KeyRing
 from enclair.runtime.backends.ckks.plan import Plan
 from enclair.runtime.errors import ValueRangeError
 from enclair.runtime.limbs.compiled import Floats, Integers
@@ -107,7 +107,7 @@ class Work:
 
     Args:
         ring: of the ciphertexts.
-        keys: of the client.
+        keys: by steps, of all rotations of the plan.
         plan: what is to be done.
         plaintexts: of the plan.
         x: ciphertexts.
@@ -115,7 +115,7 @@ class Work:
     """
 
     ring: Ring
-    keys: KeyRing
+    keys: Mapping[int, Kept]
     plan: Plan
     plaintexts: Plaintexts
     x: tuple[Floats, ...]
@@ -139,8 +139,6 @@ class Work:
 
     def run(self) -> tuple[tuple[Floats, ...], bool]:
         """The results, and whether they are extended."""
-        for steps in self.plan.rotations - {0}:
-            self.keys.rotation(steps)
         places = self.plan.places
         made_sums = self.make_sums()
         by_row: dict[int, list[tuple[int, Floats]]] = {}
@@ -197,7 +195,7 @@ class Work:
         if cols != self.turned:
             numbers = [self.turned.index(col) for col in cols]
             digits, sources = digits[numbers], sources[numbers]
-        key, places = self.keys.rotation(steps), self.ring.rotation(steps)
+        key, places = self.keys[steps], self.ring.rotation(steps)
         operations.inner_products(self.ring, digits, key, self.level, places, sources, 1, to, out, rows)
 
     def _rotate_and_bring_down(self, digits: Floats, sources: Floats) -> Floats:
@@ -212,7 +210,7 @@ class Work:
                 return
             wide, number = np.empty((1, 2, len(every), self.ring.ring_dim)), self.turned.index(col)
             made, source = digits[number : number + 1], sources[number : number + 1]
-            key, places = self.keys.rotation(steps), self.ring.rotation(steps)
+            key, places = self.keys[steps], self.ring.rotation(steps)
             operations.inner_products(self.ring, made, key, self.level, places, source, 1, operations.FIRST, wide)
             out[i] = operations.mod_down(self.ring, wide[0], self.level)
 
@@ -239,21 +237,32 @@ class Work:
         """The results: the sums of each row, rotated and added up."""
         primes = self.ring.moduli[self.ring.rows(self.level, extended=extended)]
         works = [(row, giant, part) for row, parts in by_row.items() for giant, part in parts]
-        made = spread(lambda work: self._giant_step(work[1], work[2], extended=extended), works)
-        out: list[Floats | None] = [None] * self.plan.outputs
-        for (row, _, _), turned in zip(works, made, strict=True):
-            total = out[row]
-            out[row] = turned if total is None else operations.add(total, turned, primes)
+        totals: dict[int, Floats] = {}
+        lock = threading.Lock()
+
+        def work(row: int, giant: int, part: Floats) -> None:
+            turned = self._giant_step(giant, part, extended=extended)
+            with lock:
+                total = totals.setdefault(row, turned)
+                if total is not turned:
+                    operations.add(total, turned, primes, out=total)
+
+        spread(lambda each: work(*each), works)
         empty = np.zeros((2, primes.size, self.ring.ring_dim))
-        return [empty if total is None else total for total in out]
+        return [_own(totals.get(row, empty), len(works) > len(by_row)) for row in range(self.plan.outputs)]
 
     def _giant_step(self, giant: int, part: Floats, *, extended: bool) -> Floats:
         """The sum (2, rows, N), rotated; extended if it is to be."""
         if giant == 0:
             return part if self.plan.extended == extended else operations.extend(self.ring, part, self.level)
         second = operations.mod_down(self.ring, part[1:], self.level)[0] if self.plan.extended else part[1]
-        key, places = self.keys.rotation(giant), self.ring.rotation(giant)
+        key, places = self.keys[giant], self.ring.rotation(giant)
         return operations.switch(self.ring, second, key, self.level, places, part, 1)
+
+
+def _own(result: Floats, is_one_of_more: bool) -> Floats:
+    """A result that does not hold the memory of all sums: in a copy where it is one of more sums than results."""
+    return result.copy() if is_one_of_more and result.base is not None else result
 
 
 _local = threading.local()

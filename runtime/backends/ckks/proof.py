@@ -1,9 +1,9 @@
 """Known answers, asked for whenever keys are made or read: CKKS computes garbage with a wrong key, and says nothing.
 
-Fresh keys answer through the server's own operations: the sum of one vector rotated by every key, and one square. Noise
-is below the tolerance: switching keys leaves coefficients of about sqrt(N / 18) from rounding and less from the keys,
-so slots of N / 4, and rotations add up by their squares; an encryption under the public key leaves slots of 3.7 N. What
-a wrong key leaves is far above: residues are then uniform modulo Q.
+Fresh keys answer through the server's own operations: the mean of one vector rotated by every key that serves the same
+level, and one square. Noise is below the tolerance: switching keys leaves coefficients of about sqrt(N / 18) from
+rounding and less from the keys, so slots of N / 4, and rotations add up by their squares; an encryption under the
+public key leaves slots of 3.7 N. What a wrong key leaves is far above: residues are then uniform modulo Q.
 """
 
 from __future__ import annotations
@@ -70,17 +70,30 @@ def known_values(parameters: CkksParameters) -> Floats:
 
 
 def _prove_rotations(keys: CkksKeyHolder, evaluator: AnsweringEvaluator) -> None:
-    type_, values = _type(keys.parameters, keys.parameters.levels), known_values(keys.parameters)
+    by_level: dict[int, list[int]] = {}
+    for step, level in zip(keys.needs.rotations, _levels(keys)[keys.needs.relinearise :], strict=True):
+        by_level.setdefault(level, []).append(step)
+    for level, steps in by_level.items():
+        _prove_level(keys, evaluator, level, steps)
+
+
+def _prove_level(keys: CkksKeyHolder, evaluator: AnsweringEvaluator, level: int, steps: list[int]) -> None:
+    type_, terms = _type(keys.parameters, level), 1 + len(steps)
+    values = known_values(keys.parameters) / terms
     x = evaluator.load(keys.encrypt(values, type_), type_)
     total, expected = x, values
-    for step in keys.needs.rotations:
+    for step in steps:
         total = evaluator.add(total, evaluator.rotate(x, step))
         expected = expected + np.roll(values, -step, axis=1)
-    _check_answer(keys, evaluator, total, expected, 1 + len(keys.needs.rotations), "a rotation")
+    _check_answer(keys, evaluator, total, expected, terms, "a rotation")
+
+
+def _levels(keys: CkksKeyHolder) -> tuple[int, ...]:
+    return keys.needs.key_levels(keys.parameters.levels)
 
 
 def _prove_square(keys: CkksKeyHolder, evaluator: AnsweringEvaluator) -> None:
-    type_, values = _type(keys.parameters, keys.parameters.levels), known_values(keys.parameters)
+    type_, values = _type(keys.parameters, _levels(keys)[0]), known_values(keys.parameters)
     x = evaluator.load(keys.encrypt(values, type_), type_)
     square = evaluator.rescale(evaluator.relinearise(evaluator.multiply(x, x)))
     _check_answer(keys, evaluator, square, values * values, 1, "a product")

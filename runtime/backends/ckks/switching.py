@@ -8,6 +8,7 @@ For relinearisation it is from s^2 to s. (Tests hold the keys equal in kind to t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -82,14 +83,14 @@ def secret_frame(parameters: CkksParameters) -> Frame:
     return frame
 
 
-def write_evaluation_keys(secret: Secret, needs: KeyNeeds, out: Words) -> None:
-    """Make the keys and pack them to out (keys, words): relinearisation first, then rotations by steps."""
+def write_evaluation_keys(secret: Secret, needs: KeyNeeds, out: Sequence[Words]) -> None:
+    """Make the keys and pack each to its words (words,): relinearisation first, then rotations by steps."""
     rotations: list[int | None] = [*needs.rotations]
     jobs = [None] * needs.relinearise + rotations
-    ternary = coefficients(secret)
+    levels, ternary = needs.key_levels(secret.context.parameters.levels), coefficients(secret)
 
     def work(number: int) -> None:
-        _write_key(secret, _switched(secret, ternary, jobs[number]), out[number])
+        _write_key(secret, _switched(secret, ternary, jobs[number]), levels[number], out[number])
 
     parallel_map(work, range(len(jobs)))
 
@@ -122,16 +123,21 @@ def _switched(secret: Secret, ternary: Ternary, steps: int | None) -> Any:
     return scheme.KeySwitchGen(secret.key, _as_key(secret, _residues(parameters, before)))
 
 
-def _write_key(secret: Secret, key: Any, out: Words) -> None:
-    """OpenFHE writes the second parts of all digits, then the first; on the wire each digit has its two together."""
-    parameters, rows = secret.context.parameters, key_rows(secret.context.parameters)
-    limbs, digits = len(rows.primes), parameters.digits
+def _write_key(secret: Secret, key: Any, level: int, out: Words) -> None:
+    """What a level takes of a key.
+
+    OpenFHE writes the second parts of all digits, then the first; on the wire each digit has its two together.
+    """
+    parameters = secret.context.parameters
+    made, rows = key_rows(parameters, parameters.levels), key_rows(parameters, level)
     data = openfhe.Serialize(key, openfhe.BINARY)
-    places = find_limbs(rows.kind, data, rows.primes, rows.ring_dim, rows.polynomials)
-    for number, place in enumerate(places):
-        part, digit, limb = np.unravel_index(number, (2, digits, limbs))
+    places = find_limbs(made.kind, data, made.primes, made.ring_dim, made.polynomials)
+    by_place = np.array(places).reshape(2, parameters.digits, len(made.primes))
+    limbs = [*range(level + 1), *range(parameters.levels + 1, len(made.primes))]
+    taken = by_place[::-1, : parameters.digits_at(level), limbs].swapaxes(0, 1)
+    for number, place in enumerate(taken.flat):
         row = np.frombuffer(data, dtype="<u8", count=rows.ring_dim, offset=place)
-        rows.write(int((2 * digit + 1 - part) * limbs + limb), np.require(row, np.uint64, "A"), out)
+        rows.write(number, np.require(row, np.uint64, "A"), out)
 
 
 def _as_key(secret: Secret, residues: Limbs) -> SecretKey:

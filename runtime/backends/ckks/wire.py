@@ -1,13 +1,15 @@
 """Keys on the wire, as rows of residues (``rns.wire``).
 
 A public key is the key tag (32 hex digits) and rows (2, levels + 1). Behind it stand the evaluation keys that the
-program needs, relinearisation first, then rotations by their steps; each is rows (digits, 2, limbs of Q and then of P).
+program needs, relinearisation first, then rotations by their steps; each is rows (digits, 2, limbs of Q and then of P),
+of Q and of the digits no more than the highest level takes at which the key is used.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -28,15 +30,19 @@ def public_key_rows(parameters: CkksParameters) -> Rows:
     return rows_of("a public key", parameters.primes, 2, parameters.ring_dim)
 
 
-def key_rows(parameters: CkksParameters) -> Rows:
-    """The rows of an evaluation key."""
-    primes = parameters.primes + parameters.special_primes
-    return rows_of("an evaluation key", primes, 2 * parameters.digits, parameters.ring_dim)
+def key_rows(parameters: CkksParameters, level: int) -> Rows:
+    """The rows of an evaluation key that serves a level and lower ones."""
+    primes = parameters.primes[: level + 1] + parameters.special_primes
+    return rows_of("an evaluation key", primes, 2 * parameters.digits_at(level), parameters.ring_dim)
 
 
 def registration_bytes(parameters: CkksParameters, needs: KeyNeeds) -> int:
     """Length of a public key with its evaluation keys."""
-    return parameters.public_key_bytes + needs.count * parameters.key_bytes
+    return parameters.public_key_bytes + sum(_key_sizes(parameters, needs))
+
+
+def _key_sizes(parameters: CkksParameters, needs: KeyNeeds) -> list[int]:
+    return [parameters.key_bytes_at(level) for level in needs.key_levels(parameters.levels)]
 
 
 def check_registration(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> None:
@@ -71,10 +77,14 @@ def read_public_key(data: Payload, parameters: CkksParameters) -> tuple[bytes, W
     return tag, out
 
 
-def packed_keys(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> Words:
-    """The packed words (keys, words) of the evaluation keys behind a public key; a view."""
-    keys = memoryview(data)[parameters.public_key_bytes :]
-    return packed_objects(keys, needs.count, key_rows(parameters))
+def packed_keys(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> list[Words]:
+    """The packed words (words,) of each evaluation key behind a public key; views."""
+    keys, levels = memoryview(data)[parameters.public_key_bytes :], needs.key_levels(parameters.levels)
+    places = pairwise(accumulate(_key_sizes(parameters, needs), initial=0))
+    return [
+        packed_objects(keys[start:end], 1, key_rows(parameters, level))[0]
+        for level, (start, end) in zip(levels, places, strict=True)
+    ]
 
 
 def read_evaluation_keys(data: Payload, parameters: CkksParameters, needs: KeyNeeds) -> EvaluationKeys:
@@ -84,7 +94,7 @@ def read_evaluation_keys(data: Payload, parameters: CkksParameters, needs: KeyNe
         PayloadError: wrong length, or a residue that is not below its prime.
     """
     check_registration(data, parameters, needs)
-    packed = packed_keys(data, parameters, needs)
+    packed = list(zip(needs.key_levels(parameters.levels), packed_keys(data, parameters, needs), strict=True))
     rotations = PackedKeys(parameters, dict(zip(needs.rotations, packed[needs.relinearise :], strict=True)))
     relinearisation = PackedKeys(parameters, dict(enumerate(packed[: needs.relinearise])))
     return EvaluationKeys(relinearisation.get(0), rotations, key_id_of(data, parameters))
@@ -94,9 +104,13 @@ class PackedKeys(Mapping[int, Words]):
     """Evaluation keys by number; residues (digits, 2, limbs, N) are unpacked, and checked, whenever one is asked for.
 
     Unpacked they take an eighth more memory or half, which a server that prepares them in its own way need not have.
+
+    Args:
+        parameters: of the program.
+        packed: the level that each key serves, and its words.
     """
 
-    def __init__(self, parameters: CkksParameters, packed: Mapping[int, Words]) -> None:
+    def __init__(self, parameters: CkksParameters, packed: Mapping[int, tuple[int, Words]]) -> None:
         self._parameters = parameters
         self._packed = packed
 
@@ -106,10 +120,11 @@ class PackedKeys(Mapping[int, Words]):
         Raises:
             PayloadError: one is not below its prime.
         """
-        rows, parameters = key_rows(self._parameters), self._parameters
-        shape = (parameters.digits, 2, len(rows.primes), parameters.ring_dim)
+        level, words = self._packed[number]
+        rows = key_rows(self._parameters, level)
+        shape = (self._parameters.digits_at(level), 2, len(rows.primes), rows.ring_dim)
         out = np.empty(shape, dtype=np.uint64)
-        rows.read(self._packed[number], out)
+        rows.read(words, out)
         return out
 
     def __iter__(self) -> Iterator[int]:

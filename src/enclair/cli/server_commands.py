@@ -79,7 +79,9 @@ def _serve(
     from enclair.runtime.store import DirectoryStore
 
     backend, public_key = encrypting_backend(program.parameters), read_registration(program, registration)
-    evaluator = make_evaluator(backend, program.parameters, public_key, program.keys, key_bytes=key_bytes)
+    evaluator = make_evaluator(
+        backend, program.parameters, public_key, program.keys, key_bytes=key_bytes, key_uses=program.key_uses
+    )
     check_key(evaluator, read_message(registration)[0].key)
     store: DirectoryStore[Any] = DirectoryStore(state, evaluator, kept_types(program))
     server: Server[Any] = Server(program, evaluator, store, obfuscate=kinds)

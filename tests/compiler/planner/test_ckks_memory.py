@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -147,10 +148,46 @@ def test_keys_are_those_of_the_runtime(parameters: CkksParameters) -> None:
     b = Builder("layer")
     graph = b.build([linear_layer(b, b.input("x", CkksType(1, SLOTS)), 8, np.random.default_rng(0))])
     leveled = PlaceLevels(parameters)(graph)
-    brought = KeyRing(parameters, keys_for(leveled, parameters), open_ring(parameters)).rotation(1).nbytes
+    ring, needs = KeyRing(parameters, keys_for(leveled, parameters), open_ring(parameters)), key_needs([leveled])
     memory = graph_memory(leveled, parameters)
     assert memory.key_count == 4
-    assert memory.keys == 4 * (parameters.key_bytes + brought)
+    levels = needs.key_levels(parameters.levels)
+    assert set(levels) == {1}
+    used = [ring.rotation(steps, level).nbytes for steps, level in zip(needs.rotations, levels, strict=True)]
+    assert memory.keys == 4 * parameters.key_bytes_at(1) + sum(used)
+
+
+@pytest.mark.parametrize("divide", [False, True])
+@pytest.mark.parametrize("baby_steps", [0, 4, 16])
+def test_memory_of_a_transform_at_work(baby_steps: int, divide: bool) -> None:
+    """Beside its inputs, keys and plaintexts."""
+    slots = 4096
+    b = Builder("convolution")
+    x = b.input("x", CkksType(4, slots))
+    graph = b.build([convolution(b, x, 6, 8, np.random.default_rng(0), baby_steps=baby_steps)])
+    parameters = parameters_for(graph, 2 * slots)
+    leveled = PlaceLevels(parameters)(graph)
+    leveled = DivideScales()(leveled) if divide else leveled
+    node = next(node for node in leveled.nodes if isinstance(node.op, LinearTransform))
+    (made,) = (each for of, each in prepared(leveled, parameters) if of is node)
+    evaluator, own = CkksEvaluator(parameters, keys_for(leveled, parameters)), ckks(node.args[0])
+    zeros = tuple(np.zeros((own.count, 2, made.level + 1, parameters.ring_dim)))
+    inputs, tables = Ciphers(zeros, made.level, own.scale or 1.0), [leveled.constant(arg) for arg in node.args[1:]]
+    evaluator.linear_transform(inputs, node.op, *tables, made)  # type: ignore[arg-type]
+    tracemalloc.start()
+    evaluator.linear_transform(inputs, node.op, *tables, made)  # type: ignore[arg-type]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    told = graph_memory(leveled_alone(leveled, node), parameters).ciphertexts - sum(each.nbytes for each in zeros)
+    assert 0.5 * told <= peak <= 1.1 * told
+
+
+def leveled_alone(graph: Graph, node: Node) -> Graph:
+    """The graph of one node."""
+    b = Builder("alone")
+    x = b.input("x", node.args[0].type)
+    constants = [b.constant(arg.name, graph.constant(arg), arg.type.scale_bits) for arg in node.args[1:]]  # type: ignore[union-attr]
+    return b.build([b.add(node.op, x, *constants)])
 
 
 def keys_for(graph: Graph, parameters: CkksParameters) -> EvaluationKeys:

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from tests.runtime.ckks.client import Client, parameters
 
+from enclair.compiler.ir.key_needs import NO_USES, KeyUse, KeyUses
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
+from enclair.runtime.backends.ckks import key_ring
 from enclair.runtime.backends.ckks.ciphers import Ciphers
 from enclair.runtime.backends.ckks.evaluate import CkksEvaluator
 from enclair.runtime.errors import MissingKeyError, PayloadError, RuntimeFailure, ValueRangeError
-from enclair.runtime.rns.keys import EvaluationKeys
+from enclair.runtime.limbs.compiled import Words
+from enclair.runtime.rns.elementwise import Kept
+from enclair.runtime.rns.keys import EvaluationKeys, SwitchTables, bring_key
 
 ROTATIONS = [1, 2, 3, 4, 8, 508]
 CHAINS = {
@@ -293,13 +297,94 @@ def test_linear_transforms_that_do_not_fit_are_refused(small: Setting) -> None:
         small.evaluator.linear_transform(small.x, op, *args[:-1], np.full((1, 1), np.inf))
 
 
-def test_rotation_keys_beyond_a_cap_are_brought_again() -> None:
-    on = setting("one small prime a digit")
-    keys = on.client.keys([1, 2, 3])
-    one = CkksEvaluator(on.client.parameters, keys)
-    one.rotate(on.x, 1)
-    size = next(iter(one._keys._brought.values())).nbytes
-    capped = CkksEvaluator(on.client.parameters, keys, key_bytes=2 * size)
-    for steps in (1, 2, 3, 1, 3, 2):
-        on.assert_holds(capped.rotate(on.x, steps), np.roll(on.clear, -steps, axis=1), less=2)
-        assert len(capped._keys._brought) <= 2
+def cut(keys: EvaluationKeys, level: int, on: Setting) -> EvaluationKeys:
+    """What a client sends of keys that are used at a level and lower ones."""
+    special, size = len(on.client.parameters.special_primes), on.client.parameters.digit_size
+
+    def shorter(key: np.ndarray) -> np.ndarray:
+        limbs = [*range(level + 1), *range(key.shape[2] - special, key.shape[2])]
+        return key[: -(-(level + 1) // size), :, limbs].copy()
+
+    rotations = {steps: shorter(key) for steps, key in keys.rotations.items()}
+    return EvaluationKeys(shorter(keys.relinearisation), rotations, keys.key_id)
+
+
+def test_keys_cut_to_a_level_serve_it_and_lower_ones(on: Setting) -> None:
+    keys = on.client.keys([1, 2])
+    for level in range(on.level):
+        evaluator = CkksEvaluator(on.client.parameters, cut(keys, level, on))
+        for lower in range(level + 1):
+            low = evaluator.drop(on.x, lower)
+            on.assert_holds(evaluator.rotate(low, 2), np.roll(on.clear, -2, axis=1), less=2)
+            product = evaluator.relinearise(evaluator.multiply(low, low)) if lower else None
+            if product is not None:
+                on.assert_holds(product, on.clear**2, less=2)
+
+
+def test_a_key_for_lower_levels_is_refused(small: Setting) -> None:
+    evaluator = CkksEvaluator(small.client.parameters, cut(small.client.keys([1]), 1, small))
+    special = len(small.client.parameters.special_primes)
+    needed, given = (2, 2, 4 + special, 1024), (1, 2, 2 + special, 1024)
+    with pytest.raises(PayloadError) as caught:
+        evaluator.rotate(small.x, 1)
+    assert f"the rotation 1 key needs uint64 residues of shape {needed} (digits, 2, limbs, N), got uint64 {given}" in (
+        str(caught.value)
+    )
+
+
+def used(*rounds: tuple[int, int]) -> KeyUses:
+    """Steps and level of one rotation after another."""
+    names = {steps for steps, _ in rounds}
+    return {n: tuple(KeyUse(i, level) for i, (steps, level) in enumerate(rounds) if steps == n) for n in names}
+
+
+class Bringing:
+    """How often an evaluator under a cap of ``most`` whole keys brings which key."""
+
+    def __init__(self, most: float, uses: KeyUses, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on = setting("one small prime a digit")
+        keys = self.on.client.keys([1, 2, 3])
+        self.size = CkksEvaluator(self.on.client.parameters, keys)._keys.rotation(1, self.on.level).nbytes
+        self.evaluator = CkksEvaluator(self.on.client.parameters, keys, key_bytes=int(most * self.size), key_uses=uses)
+        self.brought: list[str] = []
+        monkeypatch.setattr(key_ring, "bring_key", self._bring)
+
+    def _bring(self, key: Words, tables: SwitchTables, level: int, name: str) -> Kept:
+        self.brought.append(name)
+        return bring_key(key, tables, level, name)
+
+    def rotate(self, *rounds: tuple[int, int]) -> list[int]:
+        """Rotate at each level by each steps; every result is right. Steps of the keys that were brought."""
+        self.brought.clear()
+        for steps, level in rounds:
+            made = self.evaluator.rotate(self.evaluator.drop(self.on.x, level), steps)
+            self.on.assert_holds(made, np.roll(self.on.clear, -steps, axis=1), less=2)
+            kept = sum(key.nbytes for key in self.evaluator._keys._brought.values())
+            assert kept <= self.evaluator._keys._most_bytes
+        return [int(name.split()[-1]) for name in self.brought]
+
+
+def test_rotation_keys_beyond_a_cap_are_brought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bringing = Bringing(2, NO_USES, monkeypatch)
+    assert bringing.rotate((1, 3), (2, 3), (3, 3), (1, 3), (3, 3), (2, 3)) == [1, 2, 3, 1, 2]
+
+
+def test_keys_that_are_needed_again_last_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotations that come round and round: each key is brought every second time, not every time."""
+    program = [(1, 3), (2, 3), (3, 3)] * 3
+    assert Bringing(2, used(*program), monkeypatch).rotate(*program) == [1, 2, 3, 2, 1, 3]
+    assert Bringing(2, NO_USES, monkeypatch).rotate(*program) == [1, 2, 3] * 3
+
+
+def test_keys_are_cut_to_their_next_use_before_any_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = [(1, 3), (2, 3), (3, 3), (1, 1), (2, 1), (3, 1)]
+    bringing = Bringing(2, used(*program), monkeypatch)
+    assert bringing.rotate(*program) == [1, 2, 3]
+    assert bringing.rotate(*program) == [1, 2, 3]
+
+
+def test_keys_that_fit_are_brought_once_for_all_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = [(1, 3), (2, 2), (1, 0), (2, 1)]
+    bringing = Bringing(3, used(*program), monkeypatch)
+    assert bringing.rotate(*program) == [1, 2]
+    assert bringing.rotate(*program) == []

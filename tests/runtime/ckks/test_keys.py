@@ -62,6 +62,29 @@ def test_proof_of_any_choice(levels: int, scale_bits: int, first_bits: int) -> N
     assert generate_keys(parameters, NEEDS).needs == NEEDS
 
 
+@pytest.mark.parametrize("levels", [(3, 3, 3, 3), (1, 0, 0, 2), (2, 0, 1, 3), (3, 1, 1, 1)])
+def test_keys_for_low_levels(levels: tuple[int, ...], tmp_path: Path) -> None:
+    """The proof asks each at its level; they are as long as that takes, and come back."""
+    needs = KeyNeeds((1, 2, 40), relinearise=True, levels=levels)
+    keys = generate_keys(SMALL, needs)
+    assert len(keys.public_key()) == SMALL.public_key_bytes + sum(map(SMALL.key_bytes_at, levels))
+    save_keys(keys, tmp_path / "my.key")
+    again = load_keys(tmp_path / "my.key")
+    assert (again.needs, again.public_key()) == (needs, keys.public_key())
+
+
+@pytest.mark.parametrize(("number", "what"), [(0, "a product"), *((i, "a rotation") for i in (1, 2, 3))])
+def test_one_key_for_low_levels_of_another_owner(number: int, what: str) -> None:
+    needs = KeyNeeds((1, 2, 40), relinearise=True, levels=(2, 0, 1, 3))
+    keys = make_keys(SMALL, needs)
+    public_key = bytearray(keys.public_key())
+    packed_keys(public_key, SMALL, needs)[number][:] = packed_keys(
+        shared_keys(SMALL, needs).public_key(), SMALL, needs
+    )[number]
+    with pytest.raises(WrongAnswerError, match=f"{what} came out wrong by"):
+        prove_keys(CkksKeyHolder(SMALL, needs, keys._secret, public_key))
+
+
 def test_the_owner_alone_may_read(file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     file.chmod(0o640)
@@ -104,7 +127,10 @@ def test_cut_files(file: Path, length: int, message: str) -> None:
         (b'"rotations": [1, 2, 40]', b'"rotations": [1, 2]', "with 3 evaluation keys has .* bytes, got"),
         (b'"rotations": [1, 2, 40]', b'"rotations": [1, 2, 4.]', "Expecting|list of integers"),
         (b'"rotations": [1, 2, 40]', b'"rotations": [1, 2, "4"]', "rotations must be a list of integers"),
-        (b'{"parameters"', b'["parameters"', "Expecting"),
+        (b'"levels": []', b'"levels": [3, 3]', r"4 keys need as many levels up to 3, or none, got \(3, 3\)"),
+        (b'"levels": []', b'"levels": [3, 3, 4, 0]', r"levels up to 3, or none, got \(3, 3, 4, 0\)"),
+        (b'"levels": []', b'"levels": [3, 3, 1, 0]', "with 4 evaluation keys has .* bytes, got"),
+        (b'{"levels"', b'["levels"', "Expecting"),
     ],
 )
 def test_headers_that_do_not_fit(file: Path, old: bytes, new: bytes, message: str) -> None:
@@ -157,7 +183,7 @@ def test_keys_of_two_owners() -> None:
 def test_one_evaluation_key_of_another_owner(keys: CkksKeyHolder, number: int, what: str) -> None:
     public_key = bytearray(keys.public_key())
     other = packed_keys(shared_keys(SMALL, NEEDS).public_key(), SMALL, NEEDS)
-    packed_keys(public_key, SMALL, NEEDS)[number] = other[number]
+    packed_keys(public_key, SMALL, NEEDS)[number][:] = other[number]
     with pytest.raises(WrongAnswerError, match=f"{what} came out wrong by inf"):
         prove_keys(mixed(keys, public_key))
 
@@ -165,7 +191,7 @@ def test_one_evaluation_key_of_another_owner(keys: CkksKeyHolder, number: int, w
 def test_rotation_keys_in_another_order(keys: CkksKeyHolder) -> None:
     public_key = bytearray(keys.public_key())
     packed = packed_keys(public_key, SMALL, NEEDS)
-    packed[[1, 2]] = packed[[2, 1]].copy()
+    packed[1][:], packed[2][:] = packed[2].copy(), packed[1].copy()
     with pytest.raises(WrongAnswerError, match="a rotation came out wrong by inf"):
         prove_keys(mixed(keys, public_key))
 

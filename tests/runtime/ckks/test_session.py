@@ -79,7 +79,9 @@ def test_with_secure_parameters_and_fresh_keys() -> None:
     session = Session(program)
     result = session.run(inputs)
     np.testing.assert_allclose(result.outputs["out"], tiny_outputs(**inputs), atol=1e-6)
-    assert result.traffic.keys == 156 + TINY_SECURE.public_key_bytes + 5 * TINY_SECURE.key_bytes
+    assert program.keys.levels == (1, 2, 2, 2, 2)
+    keys = 4 * TINY_SECURE.key_bytes + TINY_SECURE.key_bytes_at(1)
+    assert result.traffic.keys == 156 + TINY_SECURE.public_key_bytes + keys
     levels = [type_.level for _, type_ in program.rounds[0].exchange.uploads]
     assert levels == [2, 0]
     assert result.traffic.up == 156 + sum(8 + TINY_SECURE.ciphertext_bytes(level) for level in levels)
@@ -109,7 +111,7 @@ def test_registration_says_how_many_keys(client: Client) -> None:
     came, payload = read_message(client.registration())
     assert (came.type, came.count) == (MessageType.PUBLIC_KEY, PROGRAM.keys.count)
     assert payload == keys_of().public_key()
-    assert PROGRAM.keys == KeyNeeds((1, 2, 4, 12), relinearise=True)
+    assert PROGRAM.keys == KeyNeeds((1, 2, 4, 12), relinearise=True, levels=(1, 2, 2, 2, 2))
 
 
 def test_registration_with_other_keys(client: Client) -> None:

@@ -25,6 +25,7 @@ from enclair.runtime.errors import OpenFheError, PayloadError
 from enclair.runtime.rns.wire import ciphertext_rows, read_ciphertexts, write_ciphertexts
 
 NEEDS = KeyNeeds((3, 7), relinearise=True)
+LOW = KeyNeeds((3, 7), relinearise=True, levels=(2, 0, 1))
 
 
 @settings(deadline=None)
@@ -76,12 +77,13 @@ def test_bits_that_fill_up_a_row_must_be_zero() -> None:
         read_ciphertexts(payload, 1, parameters.primes, 16)
 
 
-@pytest.mark.parametrize("needs", [NO_KEYS, KeyNeeds((3,)), KeyNeeds((3, 7)), NEEDS], ids=str)
+@pytest.mark.parametrize("needs", [NO_KEYS, KeyNeeds((3,)), KeyNeeds((3, 7)), NEEDS, LOW], ids=str)
 @pytest.mark.parametrize("parameters", [SMALL, UNEVEN], ids=str)
 def test_keys_are_as_long_as_the_parameters_say(parameters: CkksParameters, needs: KeyNeeds) -> None:
     public_key = shared_keys(parameters, needs).public_key()
     assert len(public_key) == registration_bytes(parameters, needs)
-    assert len(public_key) == parameters.public_key_bytes + needs.count * parameters.key_bytes
+    sizes = map(parameters.key_bytes_at, needs.key_levels(parameters.levels))
+    assert len(public_key) == parameters.public_key_bytes + sum(sizes)
     keys = read_evaluation_keys(public_key, parameters, needs)
     assert tuple(keys.rotations) == needs.rotations
     assert (keys.relinearisation is not None) == needs.relinearise

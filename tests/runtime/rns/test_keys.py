@@ -26,7 +26,7 @@ def test_a_brought_key_is_the_key_scaled_and_rounded(specials: int, merged: int)
     key = np.stack(
         [rng.integers(0, t.prime, (2 * merged, 2, own.ring_dim)).astype(np.uint64) for t in transforms], axis=2
     )
-    got = bring_key(key, switch_tables(parameters, own), "test")
+    got = bring_key(key, switch_tables(parameters, own), 3, "test")
     old, new = math.prod(special), own.special_product
     modulus = math.prod(own.primes) * old
     for digit, part in np.ndindex(2, 2):
@@ -44,7 +44,7 @@ def test_a_key_of_another_shape_is_refused() -> None:
     own = ring((50, 40, 40, 27), digit_size=2)
     parameters = Parameters(own.ring_dim, own.primes, (largest_prime(2**60, own.ring_dim),), own.digit_size)
     with pytest.raises(PayloadError) as caught:
-        bring_key(np.zeros((1, 2, 5, 128), dtype=np.uint64), switch_tables(parameters, own), "rotation 3")
+        bring_key(np.zeros((1, 2, 5, 128), dtype=np.uint64), switch_tables(parameters, own), 3, "rotation 3")
     assert str(caught.value) == (
         "the rotation 3 key needs uint64 residues of shape (2, 2, 5, 128) (digits, 2, limbs, N), got uint64"
         " (1, 2, 5, 128): make keys for these parameters"

@@ -17,6 +17,7 @@ from enclair.runtime.dataflow import Record, prepare, run_dataflow
 from enclair.runtime.errors import InsecureParameters, ObfuscationError, StateError, WrongKey, WrongRound
 from enclair.runtime.executor import run_server_graph
 from enclair.runtime.factors import with_factors
+from enclair.runtime.limbs.memory import give_back
 from enclair.runtime.obfuscation import PERMUTE, SCALE, SEED_BYTES, Obfuscator, check_kinds
 from enclair.runtime.protocol import (
     Envelope,
@@ -119,6 +120,7 @@ class Server(Generic[Batch]):
             with self.watch("prepare"):
                 rounds = enumerate(self.program.rounds, 1)
                 self._prepared = {number: prepare(round_.server, self._evaluator) for number, round_ in rounds}
+                give_back()
 
     def _run(self, number: int, graph: Graph, inputs: dict[str, Batch]) -> dict[str, Batch]:
         if not self._is_ckks:

@@ -13,6 +13,7 @@ from enclair.compiler.ir.graph import Graph, Node
 from enclair.compiler.ir.key_needs import key_needs
 from enclair.compiler.ir.ops.ckks import LinearTransform
 from enclair.compiler.ir.types import CkksType
+from enclair.compiler.planner.ckks_alive import rows_alive
 from enclair.compiler.planner.ckks_costs import RingWork, ring_work, transform_steps
 from enclair.compiler.planner.ckks_plaintexts import RESIDUE_BYTES, plaintexts_of
 
@@ -25,22 +26,28 @@ class Memory:
         keys: evaluation keys, as they come and as they are used.
         plaintexts: of all linear transforms.
         ciphertexts: those alive at once, with what a linear transform makes of them.
+        constants: the program's own: the weights and vectors that plaintexts are made of.
         key_count: how many keys there are.
     """
 
     keys: int
     plaintexts: int
     ciphertexts: int
+    constants: int
     key_count: int
 
     @property
     def total(self) -> int:
         """All together."""
-        return self.keys + self.plaintexts + self.ciphertexts
+        return self.keys + self._others
 
     def affordable_keys(self, most: int) -> int:
         """How many keys fit in so many bytes beside everything else."""
-        return max(0, most - self.plaintexts - self.ciphertexts) * self.key_count // max(self.keys, 1)
+        return max(0, most - self._others) * self.key_count // max(self.keys, 1)
+
+    @property
+    def _others(self) -> int:
+        return self.plaintexts + self.ciphertexts + self.constants
 
 
 def check_memory(memory: Memory, ring_dim: int, most: int) -> None:
@@ -50,9 +57,8 @@ def check_memory(memory: Memory, ring_dim: int, most: int) -> None:
         CompileError: says how much of what.
     """
     if memory.total > most:
-        parts = ", ".join(
-            f"{getattr(memory, name) / 1e9:.2f} GB of {name}" for name in ("keys", "plaintexts", "ciphertexts")
-        )
+        names = ("keys", "plaintexts", "ciphertexts", "constants")
+        parts = ", ".join(f"{getattr(memory, name) / 1e9:.2f} GB of {name}" for name in names)
         raise CompileError(
             f"at ring dimension {ring_dim} the server needs {parts}, max_ram is {most / 1e9:.2f} GB: allow more, fewer"
             " rotation keys (max_rotation_keys), or a larger tolerance"
@@ -64,7 +70,8 @@ def graph_memory(graph: Graph, parameters: CkksParameters) -> Memory:
     row, ring, needs = parameters.ring_dim * RESIDUE_BYTES, ring_work(parameters), key_needs([graph])
     keys = sum(_key(parameters, ring, level) for level in needs.key_levels(parameters.levels))
     plaintexts = sum(_plaintexts(graph, node, ring) for node in graph.nodes)
-    return Memory(keys, plaintexts, _alive(graph, ring) * row, needs.count)
+    constants = sum(array.nbytes for array in graph.arrays.values())
+    return Memory(keys, plaintexts, rows_alive(graph, ring) * row, constants, needs.count)
 
 
 def _key(parameters: CkksParameters, ring: RingWork, level: int) -> int:
@@ -81,34 +88,3 @@ def _plaintexts(graph: Graph, node: Node, ring: RingWork) -> int:
         return 0
     rows = ring.sum_rows(transform_steps(graph, node), (x.level or 0) + 1)
     return plaintexts_of(graph, node).kept_bytes(rows, narrow=ring.narrow)
-
-
-def _alive(graph: Graph, ring: RingWork) -> int:
-    """Rows of ciphertexts, the most at any time, when nodes run in the graph's order."""
-    special = ring.special
-    last = {arg.name: number for number, node in enumerate(graph.nodes) for arg in node.args}
-    alive = {value.name: _rows(value.type, special) for value in graph.inputs}
-    most = sum(alive.values())
-    for number, node in enumerate(graph.nodes):
-        alive[node.out.name] = _rows(node.out.type, special)
-        most = max(most, sum(alive.values()) + _working(graph, node, ring))
-        for name in {arg.name for arg in node.args} & alive.keys():
-            if last[name] == number:
-                del alive[name]
-    return most
-
-
-def _working(graph: Graph, node: Node, ring: RingWork) -> int:
-    """Rows that a linear transform makes besides its results: digits of inputs, rotated inputs, sums to be rotated."""
-    x = node.args[0].type
-    if not isinstance(node.op, LinearTransform) or not isinstance(x, CkksType):
-        return 0
-    steps, limbs = transform_steps(graph, node), (x.level or 0) + 1
-    wide, rows = limbs + ring.special, ring.sum_rows(steps, limbs)
-    digits = steps.turned * (ring.digits(limbs) * wide + 2 * limbs)
-    rotated = 2 * steps.babies * (1 if rows == wide else limbs)
-    return 2 * steps.giants * rows + digits + rotated
-
-
-def _rows(type_: object, special: int) -> int:
-    return type_.count * type_.parts * ((type_.level or 0) + 1 + special) if isinstance(type_, CkksType) else 0

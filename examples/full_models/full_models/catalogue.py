@@ -28,7 +28,7 @@ CROPS = 240
 """Of photographs, to calibrate on: what attention gives differs much from one to the next."""
 DEEP_KEYS = 32
 """Rotation keys of models of some 45 levels, at whose ring dimension one has 140 MB and more."""
-DEEP_RAM = 20 * 10**9
+DEEP_RAM = 21 * 10**9
 """Of a machine of 24 GB: their keys take most of it."""
 BLOCK_TOLERANCE = 1e-2
 """Of values up to 10: 44 levels, and five digits. For 1e-3 it would be ten digits, and keys four times as large."""

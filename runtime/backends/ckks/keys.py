@@ -19,6 +19,7 @@ from enclair.runtime.backends.ckks.secret import CkksKeyHolder, make_keys, resto
 from enclair.runtime.backends.ckks.wire import check_registration
 from enclair.runtime.backends.frames import check_tag
 from enclair.runtime.backends.key_files import read_keys, write_key_file
+from enclair.runtime.limbs.memory import give_back
 
 VERSION = 1
 
@@ -32,6 +33,7 @@ def generate_keys(parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> Ckks
     """
     keys = make_keys(parameters, needs)
     prove_keys(keys)
+    give_back()
     return keys
 
 

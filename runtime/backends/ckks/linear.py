@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from enclair.runtime.limbs.workers import spread
 from enclair.runtime.rns import encoding, operations, sums
 from enclair.runtime.rns.elementwise import Kept
 from enclair.runtime.rns.ring import Ring
+
+Sums: TypeAlias = "Floats | list[Floats]"
+"""Sums (2, rows, N): in one array where weights are apart from vectors, or each in its own, freed by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +152,9 @@ class Work:
         turned = self._take_giant_steps(by_row, extended=extended)
         return tuple(turned[row] for row in range(self.plan.outputs)), extended
 
-    def make_sums(self) -> Floats:
-        """All sums (sums, 2, rows, N), one prime after another: what is rotated of one stays in the caches."""
-        out = np.empty((len(self.plan.places), 2, self.rows.size, self.ring.ring_dim))
+    def make_sums(self) -> Sums:
+        """All sums (2, rows, N), one prime after another: what is rotated of one stays in the caches."""
+        out = self._new_sums()
         digits = self._decompose()
         sources = np.stack([self.x[col] for col in self.turned]) if self.turned else np.empty((0, 2, 1, 0))
         if self.plan.extended:
@@ -163,6 +167,10 @@ class Work:
             rotated = self._rotate_and_bring_down(digits, sources)
             spread(lambda place: self._sum_up(rotated, place, 0, out), range(self.rows.size))
         return out
+
+    def _new_sums(self) -> Sums:
+        count, shape = len(self.plan.places), (2, self.rows.size, self.ring.ring_dim)
+        return np.empty((count, *shape)) if self.plan.weighted else [np.empty(shape) for _ in range(count)]
 
     def _decompose(self) -> Floats:
         """The digits (turned, digits, rows, N) of the inputs that are rotated."""
@@ -217,18 +225,26 @@ class Work:
         spread(work, range(len(babies)))
         return out
 
-    def _sum_up(self, rotated: Floats, place: int, first: int, out: Floats) -> None:
+    def _sum_up(self, rotated: Floats, place: int, first: int, out: Sums) -> None:
         """All sums modulo the prime of a place, of inputs whose first row is that of ``first``."""
+        if isinstance(out, list):
+            self._sum_products(rotated, place, first, out)
+        else:
+            self._sum_weighted(rotated, place, first, out)
+
+    def _sum_products(self, rotated: Floats, place: int, first: int, out: list[Floats]) -> None:
         prime, plain = float(self.ring.moduli[self.rows[place]]), self.plaintexts
-        for s, to in zip(self.plan.sums, out, strict=False):
+        for s, to in zip(self.plan.sums, out, strict=True):
             if plain.constants is not None:
                 sums.sum_multiples(rotated, plain.constants, place, s.cols, s.which, prime, place, first, to)
             else:
                 factors, at, which = plain.at_row(place, s.which)
                 sums.sum_products(rotated, factors, at, s.cols, which, prime, place, first, to)
-        start = 0
+
+    def _sum_weighted(self, rotated: Floats, place: int, first: int, out: Floats) -> None:
+        prime, start = float(self.ring.moduli[self.rows[place]]), 0
         for w in self.plan.weighted:
-            factors, at, which = plain.at_row(place, w.which)
+            factors, at, which = self.plaintexts.at_row(place, w.which)
             to = np.arange(start, start + len(w.rows))
             sums.sum_weighted(rotated, factors, at, w.cols, which, w.weights, prime, place, first, to, out)
             start += len(w.rows)
@@ -249,7 +265,7 @@ class Work:
 
         spread(lambda each: work(*each), works)
         empty = np.zeros((2, primes.size, self.ring.ring_dim))
-        return [_own(totals.get(row, empty), len(works) > len(by_row)) for row in range(self.plan.outputs)]
+        return [_own(totals.get(row, empty)) for row in range(self.plan.outputs)]
 
     def _giant_step(self, giant: int, part: Floats, *, extended: bool) -> Floats:
         """The sum (2, rows, N), rotated; extended if it is to be."""
@@ -260,9 +276,10 @@ class Work:
         return operations.switch(self.ring, second, key, self.level, places, part, 1)
 
 
-def _own(result: Floats, is_one_of_more: bool) -> Floats:
-    """A result that does not hold the memory of all sums: in a copy where it is one of more sums than results."""
-    return result.copy() if is_one_of_more and result.base is not None else result
+def _own(result: Floats) -> Floats:
+    """A result that does not hold the memory of other sums."""
+    base = result.base
+    return result.copy() if base is not None and base.nbytes > result.nbytes else result
 
 
 _local = threading.local()

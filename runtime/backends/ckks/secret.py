@@ -28,6 +28,7 @@ from enclair.runtime.backends.frames import Limbs
 from enclair.runtime.backends.interface import Payload
 from enclair.runtime.errors import DecryptionFailed, ValueRangeError
 from enclair.runtime.limbs.compiled import Floats
+from enclair.runtime.limbs.memory import buffer
 from enclair.runtime.limbs.workers import parallel_parts
 from enclair.runtime.rns.wire import Rows, ciphertext_rows, packed_objects, write_objects
 
@@ -133,10 +134,10 @@ def make_keys(parameters: CkksParameters, needs: KeyNeeds = NO_KEYS) -> CkksKeyH
     context = open_context(parameters)
     pair = context.scheme.KeyGen()
     secret = make_secret(context, pair.secretKey)
-    public_key = bytearray(registration_bytes(parameters, needs))
+    public_key = buffer(registration_bytes(parameters, needs))
     residues = context.write_public_key(pair.publicKey)
     public_key[: parameters.public_key_bytes] = write_public_key(secret.tag, residues, parameters)
-    write_evaluation_keys(secret, needs, packed_keys(public_key, parameters, needs))
+    write_evaluation_keys(secret, needs, packed_keys(memoryview(public_key), parameters, needs))
     return CkksKeyHolder(parameters, needs, secret, memoryview(public_key).toreadonly())
 
 

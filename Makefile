@@ -24,7 +24,8 @@ test-core: env-dev lint types contracts ## The same without torch
 	$(PYTEST)
 
 nightly: env-torch lint types contracts ## All tests, the slow ones too, with many more random examples
-	$(PYTEST) -m "" --hypothesis-profile=nightly
+	$(PYTEST) -m "not large" --hypothesis-profile=nightly
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m large --hypothesis-profile=nightly
 
 lint: env-dev ## Check style and format
 	$(BIN)/ruff check .

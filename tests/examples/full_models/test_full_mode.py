@@ -57,7 +57,9 @@ def test_squares_take_a_level_each():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.large) if name in DEEP else name for name in MODELS]
+)
 def test_encrypted_within_the_tolerance_in_full_size(name):
     program, case = compiled(name, quick=False)
     few = case.first(LARGE_INPUTS.get(name, 20))

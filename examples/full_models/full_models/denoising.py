@@ -10,15 +10,22 @@ import torch
 from ct_denoise.metrics import WINDOW_HU
 from ct_denoise.network import UNIT_HU
 from ct_denoise.pairs import Pair
-from ct_denoise.training import Schedule, batch, extremes
+from ct_denoise.phantoms import grain
+from ct_denoise.training import Schedule, as_input, batch, extremes
 from torch import Tensor, nn
 
 from full_models.soap import Soap
 from full_models.squared import SquaredDenoiser, input_range
 
-SCHEDULE = Schedule(steps=20000, batch=8, crop=48, rate=3e-3)
+SCHEDULE = Schedule(steps=9000, batch=8, crop=48, rate=3e-3)
 WARMING = 300
 """Steps in which the rate rises."""
+GRAIN_HU, CUTOFFS = 15.0, (0.15, 0.6)
+"""Texture of up to this deviation, cut off at so many cycles per pixel, is put on both images: what a reference has is
+to be kept, noise of its own too, and real ones have more of it than phantoms."""
+KEPT, FAINT = 0.22, 25 / UNIT_HU
+"""What noise is left in for not blurring what is under it: this share of the faintest, e times less at the deviation
+``FAINT``."""
 QUIETEST = 7 / UNIT_HU
 """Errors far below this are not worth learning from."""
 OUTSIDE = 0.05
@@ -38,9 +45,10 @@ def fine_tune(
     model.to(memory_format=torch.channels_last)
     optimiser = Soap(model.convolutions)
     for step, rate in enumerate(rates(schedule)):
-        full, low = (_clamped(images) for images in batch(pairs, random, schedule))
+        texture = grains(random, schedule)
+        full, low = (_clamped(images + texture) for images in batch(pairs, random, schedule))
         denoised = model(low)
-        loss = distance(denoised, full) + PENALTY * excess(model, _clamped(extremes(random, schedule)))
+        loss = distance(denoised, wanted(low, full)) + PENALTY * excess(model, _clamped(extremes(random, schedule)))
         model.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -49,10 +57,23 @@ def fine_tune(
     return model.to(memory_format=torch.contiguous_format).eval()
 
 
+def grains(random: np.random.Generator, schedule: Schedule) -> Tensor:
+    """Texture for each crop, as a scanner leaves it, (batch, 1, crop, crop) in units of 1000 HU."""
+    sizes, cutoffs = random.uniform(0, GRAIN_HU, schedule.batch), random.uniform(*CUTOFFS, schedule.batch)
+    fields = [size * grain(random, schedule.crop, cutoff) for size, cutoff in zip(sizes, cutoffs, strict=True)]
+    return as_input([field.astype(np.float32) for field in fields])
+
+
 def rates(schedule: Schedule) -> Iterator[float]:
     """Of each step: up in a line, down as a cosine."""
     for step in range(schedule.steps):
         yield schedule.rate * min(1, (step + 1) / WARMING) * (1 + cos(pi * step / schedule.steps)) / 2
+
+
+def wanted(low: Tensor, full: Tensor) -> Tensor:
+    """The full dose with a share of the noise, the less the more there is."""
+    noise = low - full
+    return full + noise * KEPT * torch.exp(-noise.std(dim=(1, 2, 3), keepdim=True) / FAINT)
 
 
 def distance(denoised: Tensor, full: Tensor) -> Tensor:

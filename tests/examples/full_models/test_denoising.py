@@ -23,7 +23,9 @@ def noisy_pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def tuned(progress: Callable[[int, float], None]) -> squared.SquaredDenoiser:
-    return denoising.fine_tune(small_model(), [noisy_pair()], Schedule(steps=120, batch=4, crop=32, rate=2e-2), progress)
+    return denoising.fine_tune(
+        small_model(), [noisy_pair()], Schedule(steps=120, batch=4, crop=32, rate=2e-2), progress
+    )
 
 
 def test_training_brings_the_error_down():
@@ -68,3 +70,18 @@ def test_values_beyond_the_limit_are_penalised():
         model.convolutions[0].bias.fill_(denoising.CEILING + 1)
     beyond = denoising.CEILING + 1 - denoising.LIMIT
     assert float(denoising.excess(model, images)) == pytest.approx(beyond + 0.1, rel=1e-5)
+
+
+def test_of_faint_noise_a_share_is_kept():
+    full, noise = torch.zeros(2, 1, 32, 32), torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    faint, strong = (float(denoising.wanted(full + size * noise, full).std()) / size for size in (1e-4, 0.2))
+    assert faint == pytest.approx(denoising.KEPT, rel=0.05)
+    assert strong < 0.01 * denoising.KEPT
+
+
+def test_grains_are_drawn_anew_for_each_crop():
+    found = denoising.grains(np.random.default_rng(0), Schedule(batch=64, crop=32))
+    deviations = found.std(dim=(1, 2, 3)) * 1000
+    assert found.shape == (64, 1, 32, 32)
+    assert 0 < deviations.min() < 2
+    assert denoising.GRAIN_HU - 2 < deviations.max() < denoising.GRAIN_HU + 0.5

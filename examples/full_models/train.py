@@ -48,8 +48,8 @@ def main() -> None:
     corners = as_input([low[:CORNER, :CORNER] for _, low in pairs[:FITTED_ON]])
     images = torch.cat([corners, torch.from_numpy(calibration(CORNER, CORNER))]).clamp(*squared.input_range())
     start = squared.squared(load_weights(), images)
-    model = denoising.fine_tune(start, pairs, replace(denoising.SCHEDULE, steps=options.steps), show)
-    save_file(model.state_dict(), options.output)
+    tuned = denoising.fine_tune(start, pairs, replace(denoising.SCHEDULE, steps=options.steps), show)
+    save_file(denoising.cautious(tuned).state_dict(), options.output)
     print(f"wrote {options.output}")
 
 

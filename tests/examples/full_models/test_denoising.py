@@ -85,3 +85,12 @@ def test_grains_are_drawn_anew_for_each_crop():
     assert found.shape == (64, 1, 32, 32)
     assert 0 < deviations.min() < 2
     assert denoising.GRAIN_HU - 2 < deviations.max() < denoising.GRAIN_HU + 0.5
+
+
+def test_in_the_end_a_little_less_than_the_predicted_noise_is_subtracted():
+    model, images = small_model(), torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = model.responses(images)[-1]
+        after = denoising.cautious(model).responses(images)[-1]
+    torch.testing.assert_close(after, denoising.SUBTRACTED * before)
+    assert denoising.SUBTRACTED < 1

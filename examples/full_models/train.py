@@ -11,22 +11,24 @@ from pathlib import Path
 sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "ct_denoise", "deit_whole"))
 
 import torch
+from ct_denoise.calibration import calibration
 from ct_denoise.network import load_weights
 from ct_denoise.pairs import draw_pairs
 from ct_denoise.training import as_input
-from full_models import squared
+from full_models import denoising, squared
 from safetensors.torch import save_file
 
+CORNER = 128
 FITTED_ON = 24
-"""Pairs whose middle the squares are first fitted on."""
+"""Pairs whose corners, beside images of extremes, say how far the channels reach."""
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=squared.WEIGHTS, help="file to write")
-    parser.add_argument("--pairs", type=int, default=120, help="phantoms to draw")
-    parser.add_argument("--steps", type=int, default=squared.STEPS.steps, help="training steps")
+    parser.add_argument("--pairs", type=int, default=200, help="phantoms to draw")
+    parser.add_argument("--steps", type=int, default=denoising.SCHEDULE.steps, help="training steps")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw phantoms")
     return parser.parse_args()
 
@@ -43,10 +45,11 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"drawing {options.pairs} phantoms and their low-dose images ...", flush=True)
     pairs = draw_pairs(range(options.pairs), workers=options.workers)
-    images = as_input([low[:128, :128] for _, low in pairs[:FITTED_ON]]).clamp(*squared.input_range())
+    corners = as_input([low[:CORNER, :CORNER] for _, low in pairs[:FITTED_ON]])
+    images = torch.cat([corners, torch.from_numpy(calibration(CORNER, CORNER))]).clamp(*squared.input_range())
     start = squared.squared(load_weights(), images)
-    model = squared.fine_tune(start, pairs, replace(squared.STEPS, steps=options.steps), show)
-    save_file(model.state_dict(), options.output)
+    tuned = denoising.fine_tune(start, pairs, replace(denoising.SCHEDULE, steps=options.steps), show)
+    save_file(denoising.cautious(tuned).state_dict(), options.output)
     print(f"wrote {options.output}")
 
 

@@ -56,6 +56,12 @@ def test_squares_take_a_level_each():
     assert program.parameters.levels == 5
 
 
+def test_quartics_take_two_levels_each():
+    """Four convolutions and three quartics, each of two squares."""
+    program, _ = compiled("denoiser128")
+    assert program.parameters.levels == 10
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.large) if name in DEEP else name for name in MODELS]

@@ -1,7 +1,7 @@
 """Measure full mode: compile, keys, encryption, evaluation, decryption, precision, beside Orion and OpenFHE.
 
 python benchmarks/full.py [--only NAME ...] [--tolerance T] [--inputs N] [--threads N ...] [--quick]
-                          [--programs DIR] [--output FILE] [--peer-python PYTHON] [--json]
+                          [--without verify openfhe] [--programs DIR] [--output FILE] [--peer-python PYTHON] [--json]
 
 Programs are compiled once, each in a process of its own, whose peak memory is that of compiling; reading or training
 the network comes before and saving after, and both are timed apart. Then all inputs run on the largest number of
@@ -31,6 +31,8 @@ from measures.processes import apart
 
 INPUTS, QUICK_INPUTS = 24, 3
 """Of a model that run, unless the command line says how many."""
+VERIFY, OPENFHE = PARTS = ("verify", "openfhe")
+"""What may be left out."""
 
 
 def arguments() -> argparse.Namespace:
@@ -46,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=default_threads(), help="numbers of cores to run on")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--mode", choices=("full", "split"), default="full", help="split: the same models, interactive")
+    parser.add_argument("--without", nargs="+", choices=PARTS, default=(), help="parts to leave out")
     parser.add_argument("--programs", type=Path, help="folder for compiled programs; those in it are used as they are")
     parser.add_argument("--output", type=Path, metavar="FILE", help="add each model's figures to it, as a line of JSON")
     parser.add_argument("--peer-python", type=Path, help="a Python with Orion, to measure it too")
@@ -118,11 +121,19 @@ def measure_model(name: str, options: argparse.Namespace, programs: Path) -> dic
         "title": TITLES[name],
         "program": facts,
         "runs": runs,
-        "gaps": said(f"{name}: verifying", apart, sessions.gaps, folder, backend),
+        "gaps": [] if VERIFY in options.without else said(f"{name}: verifying", apart, sessions.gaps, folder, backend),
         "met": all(run["precision"]["largest_error"] <= facts["tolerance"] for run in runs.values()),
-        "openfhe": said(f"{name}: OpenFHE", apart, openfhe_ckks.limit, folder) if options.mode == "full" else None,
+        "openfhe": limit(name, folder, options),
         "orion": peers(name, folder, options),
     }
+
+
+def limit(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any] | None:
+    """What the operations would take with OpenFHE's own evaluation."""
+    if options.mode != "full" or OPENFHE in options.without:
+        return None
+    found: dict[str, Any] = said(f"{name}: OpenFHE", apart, openfhe_ckks.limit, folder)
+    return found
 
 
 def peers(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:

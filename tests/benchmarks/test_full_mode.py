@@ -197,6 +197,18 @@ def test_tables_print_every_figure(capsys):
     assert "tiny │ 1 │ 2 │ 6.5 │ 14.9 │ 8.6 │ 1234, 1234 │ 21, 59 │ 93.1 │ 11.0 │" in printed
 
 
+def test_what_was_left_out_has_no_rows(capsys):
+    without = {**MODEL, "title": "other", "gaps": [], "openfhe": None}
+    show({"mode": "full", "quick": False, "threads": [1], "models": [without]})
+    alone = capsys.readouterr().out
+    assert "Gaps between executions" not in alone
+    assert "Operations:" not in alone
+    show({"mode": "full", "quick": False, "threads": [1], "models": [without, MODEL]})
+    _, both = capsys.readouterr().out.split("Gaps between executions")
+    assert "other" not in both.split("Beside Orion")[0]
+    assert "tiny" in both
+
+
 def test_precision_is_of_the_run_with_the_most_inputs():
     few = {**RUN, "precision": {**RUN["precision"], "inputs": 7}}
     assert fullest({"runs": {"1": few, "2": RUN}}) is RUN

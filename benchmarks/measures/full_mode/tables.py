@@ -18,10 +18,12 @@ Rows = Sequence[Mapping[str, Any]]
 def show(figures: Mapping[str, Any]) -> None:
     """Print all tables."""
     console, models = Console(width=150), figures["models"]
-    for table in (programs_table, seconds_table, precision_table, gaps_table):
+    for table in (programs_table, seconds_table, precision_table):
         console.print(table(models))
-    if any(model["openfhe"] for model in models):
-        console.print(operations_table(models))
+    if verified := [model for model in models if model["gaps"]]:
+        console.print(gaps_table(verified))
+    if limited := [model for model in models if model["openfhe"]]:
+        console.print(operations_table(limited))
     if any(model["orion"] for model in models):
         console.print(orion_table(models))
 

@@ -21,7 +21,7 @@ from measures.timing import median_of, peak_memory, timed
 
 MEDIAN_RUNS = 7
 """Runs that are enough for a median."""
-KEY_BYTES = 8 << 30
+KEY_BYTES = 5 << 30
 """Of rotation keys in use, where they are more: client and server share this machine."""
 
 

@@ -65,11 +65,11 @@ def test_values_beyond_the_limit_are_penalised():
         model.convolutions[0].weight.zero_()
         model.convolutions[1].weight.zero_()
         model.convolutions[0].bias.fill_(denoising.LIMIT)
-    assert float(denoising.excess(model, images)) == 0
+    assert denoising.excess(model, images).item() == 0
     with torch.no_grad():
         model.convolutions[0].bias.fill_(denoising.CEILING + 1)
     beyond = denoising.CEILING + 1 - denoising.LIMIT
-    assert float(denoising.excess(model, images)) == pytest.approx(beyond + 0.1, rel=1e-5)
+    assert denoising.excess(model, images).item() == pytest.approx(beyond + 0.1, rel=1e-5)
 
 
 def test_of_faint_noise_a_share_is_kept():

@@ -265,7 +265,8 @@ class Work:
 
         spread(lambda each: work(*each), works)
         empty = np.zeros((2, primes.size, self.ring.ring_dim))
-        return [_own(totals.get(row, empty)) for row in range(self.plan.outputs)]
+        results = [totals.get(row, empty) for row in range(self.plan.outputs)]
+        return results if len(works) == len(by_row) else [_own(result) for result in results]
 
     def _giant_step(self, giant: int, part: Floats, *, extended: bool) -> Floats:
         """The sum (2, rows, N), rotated; extended if it is to be."""

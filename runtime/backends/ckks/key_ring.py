@@ -77,10 +77,17 @@ class KeyRing:
         """
         with self._lock:
             if RELINEARISATION not in self._brought:
-                key, self._relinearisation = self._given_relinearisation(), None
-                served = key.shape[2] - len(self._tables.transforms) - 1
-                self._brought[RELINEARISATION] = self._bring(key, max(served, level), "relinearisation")
-            return self._brought[RELINEARISATION]
+                given = self._given_relinearisation()
+                served = given.shape[2] - len(self._tables.transforms) - 1
+                self._brought[RELINEARISATION] = self._bring(given, max(served, level), "relinearisation")
+                self._relinearisation = None
+            key = self._brought[RELINEARISATION]
+            if self._level_of(key) < level:
+                raise MissingKeyError(
+                    f"a product at level {level} needs a relinearisation key for it, got one for levels up to"
+                    f" {self._level_of(key)}: make keys for this program"
+                )
+            return key
 
     def _given_relinearisation(self) -> Words:
         if self._relinearisation is None:

@@ -332,6 +332,18 @@ def test_a_key_for_lower_levels_is_refused(small: Setting) -> None:
     )
 
 
+def test_a_relinearisation_key_for_lower_levels_is_refused(small: Setting) -> None:
+    evaluator = CkksEvaluator(small.client.parameters, cut(small.client.keys([1]), 1, small))
+    with pytest.raises(PayloadError, match="the relinearisation key needs uint64 residues of shape"):
+        evaluator.relinearise(evaluator.multiply(small.x, small.x))
+    low = evaluator.drop(small.x, 1)
+    small.assert_holds(evaluator.relinearise(evaluator.multiply(low, low)), small.clear**2, less=2)
+    with pytest.raises(
+        MissingKeyError, match="a product at level 3 needs a relinearisation key for it, got one"
+    ):
+        evaluator.relinearise(evaluator.multiply(small.x, small.x))
+
+
 def used(*rounds: tuple[int, int]) -> KeyUses:
     """Steps and level of one rotation after another."""
     names = {steps for steps, _ in rounds}

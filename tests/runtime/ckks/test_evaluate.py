@@ -338,9 +338,7 @@ def test_a_relinearisation_key_for_lower_levels_is_refused(small: Setting) -> No
         evaluator.relinearise(evaluator.multiply(small.x, small.x))
     low = evaluator.drop(small.x, 1)
     small.assert_holds(evaluator.relinearise(evaluator.multiply(low, low)), small.clear**2, less=2)
-    with pytest.raises(
-        MissingKeyError, match="a product at level 3 needs a relinearisation key for it, got one"
-    ):
+    with pytest.raises(MissingKeyError, match="a product at level 3 needs a relinearisation key for it, got one"):
         evaluator.relinearise(evaluator.multiply(small.x, small.x))
 
 
